@@ -1,0 +1,3 @@
+//! Who can answer.
+
+pub mod builtin;

@@ -1,0 +1,61 @@
+use super::credential_file::CredentialFile;
+use super::*;
+use crate::domain::auth::AccessToken;
+use crate::ports::credentials::CredentialStore;
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn the_directory_and_its_files_are_private() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("a/b");
+    std::fs::create_dir_all(&path).unwrap();
+    std::fs::write(path.join("old"), "x").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(path.join("old"), std::fs::Permissions::from_mode(0o644)).unwrap();
+
+    let directory = DataDir::open(&path).unwrap();
+    directory.key("vault.key", || [7; 32]).unwrap();
+    assert_eq!(mode(&path), 0o700);
+    for file in ["old", "vault.key", "pawport.lock"] {
+        assert_eq!(mode(&path.join(file)), 0o600, "{file}");
+    }
+}
+
+#[test]
+fn a_second_server_is_refused_until_the_first_has_gone() {
+    let parent = tempfile::tempdir().unwrap();
+    let first = DataDir::open(parent.path()).unwrap();
+    let refusal = DataDir::open(parent.path()).unwrap_err().to_string();
+    assert!(refusal.contains("another pawport server"), "{refusal}");
+    assert!(refusal.contains(&std::process::id().to_string()), "{refusal}");
+    drop(first);
+    DataDir::open(parent.path()).unwrap();
+}
+
+#[test]
+fn a_key_is_made_once_and_a_damaged_one_is_not_replaced() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = DataDir::open(parent.path()).unwrap();
+    assert_eq!(directory.key("vault.key", || [7; 32]).unwrap(), [7; 32]);
+    assert_eq!(directory.key("vault.key", || [8; 32]).unwrap(), [7; 32]);
+    std::fs::write(parent.path().join("vault.key"), "damaged").unwrap();
+    assert!(directory.key("vault.key", || [8; 32]).is_err());
+    assert_eq!(std::fs::read_to_string(parent.path().join("vault.key")).unwrap(), "damaged");
+}
+
+#[tokio::test]
+async fn the_token_is_kept_and_a_damaged_file_is_an_error() {
+    let parent = tempfile::tempdir().unwrap();
+    let file = CredentialFile::new(parent.path().join(CredentialFile::NAME));
+    assert!(file.load().await.unwrap().is_none());
+    let token = AccessToken::generate([9; 16]);
+    file.replace(&token).await.unwrap();
+    assert!(file.load().await.unwrap().unwrap().matches(token.expose()));
+    assert_eq!(mode(&parent.path().join("access_token")), 0o600);
+    std::fs::write(parent.path().join("access_token"), "short").unwrap();
+    let error = file.load().await.unwrap_err().to_string();
+    assert!(error.contains("remove the file") && !error.contains("short"), "{error}");
+}

@@ -1,0 +1,61 @@
+//! A storage that forgets everything when it is dropped: for tests, and for trying Pawport without a trace.
+//!
+//! It is not a mock but the executable definition of the storage ports. One mutex guards everything, so each method is
+//! atomic by construction; everything else is a linear scan that can be read next to the port's documentation. It must
+//! never grow an index, a cache or a second lock: whatever makes it faster makes it a worse definition.
+
+mod audit;
+mod credentials;
+mod sessions;
+mod turns;
+mod webhooks;
+
+pub use credentials::InMemoryCredentials;
+
+use crate::domain::audit::AuditEntry;
+use crate::domain::webhook::Webhook;
+use crate::ports::store::{StoreError, StoreProbe};
+use async_trait::async_trait;
+use sessions::Sessions;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+use turns::StoredTurn;
+
+/// Implements every store port over plain vectors.
+#[derive(Default)]
+pub struct InMemoryStorage {
+    state: Mutex<State>,
+    turns_changed: Notify,
+}
+
+/// Everything that is stored. All vectors are in the order of storing.
+#[derive(Default)]
+struct State {
+    sessions: Sessions,
+    webhooks: Vec<Webhook>,
+    turns: Vec<StoredTurn>,
+    audit: Vec<AuditEntry>,
+}
+
+impl InMemoryStorage {
+    /// An empty storage.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The guard is not `Send`, so the compiler refuses to hold it over an await.
+    ///
+    /// A poisoned mutex is taken as it is: every method checks first and changes afterwards, and none of the changes can
+    /// panic halfway.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl StoreProbe for InMemoryStorage {
+    async fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! The tables, as diesel sees them. What they are for is said in the migrations.
+
+diesel::table! {
+    sessions (key) {
+        key -> BigInt,
+        id -> Text,
+        user_title -> Nullable<Text>,
+        first_words -> Text,
+        preview -> Text,
+        created -> BigInt,
+        last_activity -> BigInt,
+        message_count -> BigInt,
+    }
+}
+
+diesel::table! {
+    messages (key) {
+        key -> BigInt,
+        session_key -> BigInt,
+        number -> BigInt,
+        id -> Text,
+        role -> Text,
+        sent -> BigInt,
+        metadata -> Text,
+        content -> Text,
+        folded -> Text,
+    }
+}
+
+diesel::table! {
+    search_progress (name) {
+        name -> Text,
+        through -> BigInt,
+    }
+}
+
+diesel::table! {
+    webhooks (name) {
+        name -> Text,
+        description -> Text,
+        sealed_secret -> Binary,
+        scheme -> Text,
+        session_mode -> Text,
+        sync_timeout -> Integer,
+        created -> BigInt,
+    }
+}
+
+diesel::table! {
+    turns (key) {
+        key -> BigInt,
+        id -> Text,
+        session_id -> Text,
+        state -> Integer,
+        attempts -> Integer,
+        lease_until -> BigInt,
+        message_stored -> Bool,
+        deduplication_key -> Nullable<Text>,
+        accepted -> BigInt,
+        message_id -> Text,
+        content -> Text,
+        metadata -> Text,
+        answer -> Text,
+    }
+}
+
+diesel::table! {
+    audit (key) {
+        key -> BigInt,
+        id -> Text,
+        happened -> BigInt,
+        severity -> Text,
+        actor -> Text,
+        action -> Text,
+        target -> Text,
+        status -> Text,
+        context -> Text,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(sessions, messages);
+diesel::joinable!(messages -> sessions (session_key));

@@ -1,0 +1,209 @@
+//! Finding texts: an index of trigrams where it helps, and reading where it does not.
+//!
+//! A search must be quick for a word that is in every message, for one that is in none, and for a single letter. No one
+//! way is, so there are two, both of bounded cost:
+//!
+//! 1. **Reading** the newest sessions. A word that is common is in many of them, and the page is full after a few; and
+//!    since they are read newest first, it is exactly the right page.
+//! 2. **The index**, for what is not common: it gives all messages that contain the text, if there are not too many.
+//!
+//! The index (SQLite FTS5 with the trigram tokenizer) is kept by a background job, because a message would otherwise wait
+//! for it: [`SqlStorage::index_search`]. Messages it has not come to yet are read. `docs/decisions/0007` has the numbers.
+
+use super::connection::AnyConnection;
+use super::errors::{Failure, corrupt};
+use super::schema::{messages, search_progress, sessions};
+use super::sessions::{SessionRow, spoken};
+use super::SqlStorage;
+use crate::domain::session::{Role, SearchHit, SearchQuery, SessionSummary};
+use crate::domain::text::{PageLimit, excerpt};
+use crate::ports::store::StoreError;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+diesel::define_sql_function! {
+    /// Where `needle` begins in `text`, counted from 1; 0 if it is not in it.
+    fn instr(text: Text, needle: Text) -> Integer;
+}
+
+/// How many of the newest sessions are read before the index is asked.
+const READ_FIRST: i64 = 300;
+/// How many are read if the index cannot be asked.
+const READ_WITHOUT_INDEX: i64 = 3_000;
+/// How much of a long session is read: its newest messages.
+const READ_PER_SESSION: i64 = 1_000;
+/// How many hits of the index are looked at.
+const INDEX_HITS: usize = 1_000;
+/// How many messages are indexed in one transaction, which others wait for.
+const INDEX_BATCH: i64 = 200;
+/// How long the indexer lets messages gather.
+const INDEX_PAUSE: Duration = Duration::from_millis(200);
+
+/// A session, and its first message that contains the text.
+type Hits = HashMap<i64, i64>;
+
+/// See [`crate::ports::sessions::SessionStore::search`].
+pub(super) fn search(
+    connection: &mut AnyConnection,
+    query: &SearchQuery,
+    limit: PageLimit,
+) -> Result<Vec<SearchHit>, Failure> {
+    let needle = query.folded();
+    if !index_can_help(needle) {
+        let hits = read(connection, needle, READ_WITHOUT_INDEX, limit)?;
+        return present(connection, &hits, query, limit);
+    }
+    let mut hits = read(connection, needle, READ_FIRST, limit)?;
+    if hits.len() < limit.get() {
+        for (message, session) in ask_index(connection, needle)? {
+            hits.entry(session).and_modify(|first| *first = message.min(*first)).or_insert(message);
+        }
+    }
+    present(connection, &hits, query, limit)
+}
+
+/// Whether the text has three characters in a row that `LIKE` does not take for a wildcard: a trigram to look up.
+fn index_can_help(needle: &str) -> bool {
+    needle.split(['%', '_']).any(|piece| piece.chars().nth(2).is_some())
+}
+
+/// Reads the newest `sessions_read` sessions, until `limit` of them contain the text.
+fn read(connection: &mut AnyConnection, needle: &str, sessions_read: i64, limit: PageLimit) -> Result<Hits, Failure> {
+    let newest: Vec<(i64, i64)> = sessions::table
+        .order((sessions::last_activity.desc(), sessions::key.desc()))
+        .limit(sessions_read)
+        .select((sessions::key, sessions::message_count))
+        .load(connection)?;
+    let mut hits = Hits::new();
+    for (session, message_count) in newest {
+        let first: Option<i64> = messages::table
+            .filter(messages::session_key.eq(session))
+            .filter(messages::number.gt(message_count - READ_PER_SESSION))
+            .filter(instr(messages::folded, needle).gt(0))
+            .order(messages::number)
+            .select(messages::key)
+            .first(connection)
+            .optional()?;
+        if let Some(message) = first {
+            hits.insert(session, message);
+            if hits.len() >= limit.get() {
+                break;
+            }
+        }
+    }
+    Ok(hits)
+}
+
+#[derive(QueryableByName)]
+struct IndexHit {
+    #[diesel(sql_type = BigInt)]
+    message: i64,
+    #[diesel(sql_type = BigInt)]
+    session: i64,
+}
+
+/// Messages that contain the text, newest first, with their sessions: at most [`INDEX_HITS`] from the index, and those
+/// that are not indexed yet.
+fn ask_index(connection: &mut AnyConnection, needle: &str) -> Result<Vec<(i64, i64)>, Failure> {
+    let AnyConnection::Sqlite(inner) = connection;
+    // `LIKE` narrows by the index, where `%` and `_` in the text let too much through; `instr` takes it literally. With
+    // `ESCAPE` the index would not be used.
+    let indexed = diesel::sql_query(
+        "SELECT messages.key AS message, messages.session_key AS session
+         FROM search JOIN messages ON messages.key = search.rowid
+         WHERE search.folded LIKE ? AND instr(search.folded, ?) > 0
+         ORDER BY search.rowid DESC LIMIT ?",
+    )
+    .bind::<Text, _>(format!("%{needle}%"))
+    .bind::<Text, _>(needle)
+    .bind::<BigInt, _>(INDEX_HITS as i64)
+    .load::<IndexHit>(inner)?;
+    let mut hits: Vec<(i64, i64)> = messages::table
+        .filter(messages::key.gt(through(connection)?))
+        .filter(instr(messages::folded, needle).gt(0))
+        .select((messages::key, messages::session_key))
+        .load(connection)?;
+    hits.extend(indexed.into_iter().map(|hit| (hit.message, hit.session)));
+    Ok(hits)
+}
+
+/// The hits as the client sees them: the newest sessions first, no more than `limit`.
+fn present(
+    connection: &mut AnyConnection,
+    hits: &Hits,
+    query: &SearchQuery,
+    limit: PageLimit,
+) -> Result<Vec<SearchHit>, Failure> {
+    let mut found: Vec<SessionRow> = sessions::table.filter(sessions::key.eq_any(hits.keys())).load(connection)?;
+    found.sort_unstable_by_key(|session| std::cmp::Reverse((session.last_activity, session.key)));
+    found.truncate(limit.get());
+    let hit = |session: SessionRow| {
+        let (role, content) = spoken(connection, hits[&session.key])?;
+        let session = SessionSummary::try_from(session)?;
+        let role = Role::parse(&role);
+        Ok(SearchHit {
+            role: role.ok_or_else(|| corrupt("messages", "role", session.id.as_str(), "an unknown role"))?,
+            excerpt: excerpt(&content, query.folded(), SearchHit::EXCERPT_CHARS),
+            session,
+        })
+    };
+    found.into_iter().map(hit).collect()
+}
+
+/// The key of the last message that is indexed.
+fn through(connection: &mut AnyConnection) -> QueryResult<i64> {
+    search_progress::table.find("messages").select(search_progress::through).first(connection)
+}
+
+/// Indexes the next messages; gives how many those were.
+fn index_batch(connection: &mut AnyConnection) -> Result<u64, Failure> {
+    let done = through(connection)?;
+    let keys: Vec<i64> = messages::table
+        .filter(messages::key.gt(done))
+        .order(messages::key)
+        .limit(INDEX_BATCH)
+        .select(messages::key)
+        .load(connection)?;
+    let Some(last) = keys.last() else { return Ok(0) };
+    let AnyConnection::Sqlite(inner) = connection;
+    diesel::sql_query("INSERT INTO search (rowid, folded) SELECT key, folded FROM messages WHERE key > ? AND key <= ?")
+        .bind::<BigInt, _>(done)
+        .bind::<BigInt, _>(last)
+        .execute(inner)?;
+    let progress = search_progress::table.find("messages");
+    diesel::update(progress).set(search_progress::through.eq(last)).execute(connection)?;
+    Ok(keys.len() as u64)
+}
+
+impl SqlStorage {
+    /// Indexes all messages that wait for it; gives how many those were.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Failed`; what was indexed until then stays indexed.
+    pub async fn index_pending(&self) -> Result<u64, StoreError> {
+        let mut total = 0;
+        loop {
+            match self.write("search.index", index_batch).await? {
+                0 => return Ok(total),
+                indexed => total += indexed,
+            }
+        }
+    }
+
+    /// Keeps the search index up to date until `stop`.
+    pub async fn index_search(&self, stop: CancellationToken) {
+        let keep_indexing = async {
+            loop {
+                if let Err(error) = self.index_pending().await {
+                    tracing::error!(error = &error as &dyn std::error::Error, "messages could not be indexed");
+                }
+                self.message_stored.notified().await;
+                tokio::time::sleep(INDEX_PAUSE).await;
+            }
+        };
+        stop.run_until_cancelled(keep_indexing).await;
+    }
+}

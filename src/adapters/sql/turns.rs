@@ -1,0 +1,259 @@
+//! The queue of turns.
+
+use super::connection::AnyConnection;
+use super::errors::{Failure, corrupt};
+use super::schema::turns;
+use super::{SqlStorage, audit, sessions};
+use crate::domain::agent::{ClaimedTurn, Turn, TurnId, TurnState};
+use crate::domain::session::{MessageText, Metadata, NewMessage, Role, SessionId, SessionSummary};
+use crate::domain::time::Timestamp;
+use crate::ports::store::StoreError;
+use crate::ports::turns::{Enqueue, Enqueued, TurnQueue};
+use async_trait::async_trait;
+use diesel::prelude::*;
+
+/// Waits behind another turn of its session.
+const BEHIND: i32 = 0;
+/// Can be claimed.
+const READY: i32 = 1;
+/// Is claimed.
+const CLAIMED: i32 = 2;
+/// Is answered, and kept because the same delivery may come again.
+const DONE: i32 = 3;
+
+#[derive(Insertable)]
+#[diesel(table_name = turns)]
+struct NewRow<'a> {
+    id: &'a str,
+    session_id: &'a str,
+    state: i32,
+    attempts: i32,
+    lease_until: i64,
+    message_stored: bool,
+    deduplication_key: Option<&'a str>,
+    accepted: i64,
+    message_id: &'a str,
+    content: &'a str,
+    metadata: &'a str,
+    answer: &'a str,
+}
+
+#[derive(Queryable)]
+struct Row {
+    key: i64,
+    id: String,
+    session_id: String,
+    _state: i32,
+    attempts: i32,
+    _lease_until: i64,
+    message_stored: bool,
+    _deduplication_key: Option<String>,
+    accepted: i64,
+    message_id: String,
+    content: String,
+    metadata: String,
+    _answer: String,
+}
+
+impl TryFrom<Row> for Turn {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let text = MessageText::parse(row.content);
+        let session = SessionId::parse(&row.session_id);
+        Ok(Self {
+            session: session.map_err(|error| corrupt("turns", "session_id", &row.id, error))?,
+            message: NewMessage {
+                id: row.message_id,
+                role: Role::User,
+                text: text.map_err(|error| corrupt("turns", "content", &row.id, error))?,
+                at: Timestamp(row.accepted),
+                metadata: Metadata::from_stored(row.metadata),
+            },
+            id: TurnId::from_stored(row.id),
+        })
+    }
+}
+
+fn enqueue(connection: &mut AnyConnection, enqueue: &Enqueue) -> Result<Enqueued, Failure> {
+    let turn = &enqueue.turn;
+    if let Some(key) = &enqueue.key {
+        let first: Option<String> = turns::table
+            .filter(turns::deduplication_key.eq(key.as_str()))
+            .select(turns::id)
+            .first(connection)
+            .optional()?;
+        if let Some(first) = first {
+            return Ok(Enqueued::Repeated(TurnId::from_stored(first)));
+        }
+    }
+    // The turn in the last place that is allowed; so not more is counted than has to be.
+    let last_place = i64::try_from(enqueue.capacity).unwrap_or(i64::MAX).saturating_sub(1);
+    let unfinished = turns::table.filter(turns::state.lt(DONE)).select(turns::key);
+    if enqueue.capacity == 0 || unfinished.offset(last_place).limit(1).first::<i64>(connection).optional()?.is_some() {
+        return Ok(Enqueued::Full);
+    }
+    let row = NewRow {
+        id: turn.id.as_str(),
+        session_id: turn.session.as_str(),
+        state: if next_of(connection, turn.session.as_str())?.is_some() { BEHIND } else { READY },
+        attempts: 0,
+        lease_until: 0,
+        message_stored: false,
+        deduplication_key: enqueue.key.as_ref().map(crate::domain::agent::DeduplicationKey::as_str),
+        accepted: turn.message.at.0,
+        message_id: &turn.message.id,
+        content: turn.message.text.as_str(),
+        metadata: turn.message.metadata.as_json(),
+        answer: "",
+    };
+    diesel::insert_into(turns::table).values(&row).execute(connection)?;
+    audit::insert(connection, &enqueue.entry)?;
+    Ok(Enqueued::Stored)
+}
+
+/// The oldest unfinished turn of a session.
+fn next_of(connection: &mut AnyConnection, session: &str) -> QueryResult<Option<i64>> {
+    turns::table
+        .filter(turns::session_id.eq(session))
+        .filter(turns::state.lt(DONE))
+        .order(turns::key)
+        .select(turns::key)
+        .first(connection)
+        .optional()
+}
+
+fn claim(
+    connection: &mut AnyConnection,
+    limit: usize,
+    now: Timestamp,
+    lease_until: Timestamp,
+) -> Result<Vec<ClaimedTurn>, Failure> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let ready = turns::table.filter(turns::state.eq(READY)).order(turns::key).limit(limit);
+    let mut rows: Vec<Row> = ready.load(connection)?;
+    let expired = turns::table.filter(turns::state.eq(CLAIMED)).filter(turns::lease_until.lt(now.0));
+    rows.extend(expired.order(turns::key).limit(limit).load::<Row>(connection)?);
+    rows.sort_unstable_by_key(|row| row.key);
+    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    rows.into_iter().map(|row| claim_one(connection, row, lease_until)).collect()
+}
+
+fn claim_one(connection: &mut AnyConnection, row: Row, lease_until: Timestamp) -> Result<ClaimedTurn, Failure> {
+    let (key, stored, attempt) = (row.key, row.message_stored, row.attempts + 1);
+    let turn = Turn::try_from(row)?;
+    let changes = (
+        turns::state.eq(CLAIMED),
+        turns::attempts.eq(attempt),
+        turns::lease_until.eq(lease_until.0),
+        turns::message_stored.eq(true),
+    );
+    diesel::update(turns::table.find(key)).set(changes).execute(connection)?;
+    let session = if stored {
+        // The user may have removed the session since.
+        let session = sessions::find(connection, &turn.session)?;
+        session.unwrap_or_else(|| SessionSummary::new(turn.session.clone(), turn.message.at))
+    } else {
+        sessions::append(connection, &turn.session, turn.message.clone())?.0
+    };
+    Ok(ClaimedTurn { turn, session, attempt: attempt.unsigned_abs() })
+}
+
+fn finish(connection: &mut AnyConnection, turn: &TurnId, answer: NewMessage) -> Result<bool, Failure> {
+    let claimed = turns::table.filter(turns::id.eq(turn.as_str())).filter(turns::state.eq(CLAIMED));
+    let row: Option<(i64, String, Option<String>)> =
+        claimed.select((turns::key, turns::session_id, turns::deduplication_key)).first(connection).optional()?;
+    let Some((key, session, deduplication_key)) = row else { return Ok(false) };
+    if deduplication_key.is_some() {
+        // What was asked is in the session; only the answer may be asked for again.
+        let changes = (
+            turns::state.eq(DONE),
+            turns::answer.eq(answer.text.as_str()),
+            turns::content.eq(""),
+            turns::metadata.eq(""),
+        );
+        diesel::update(turns::table.find(key)).set(changes).execute(connection)?;
+    } else {
+        diesel::delete(turns::table.find(key)).execute(connection)?;
+    }
+    let id = SessionId::parse(&session).map_err(|error| corrupt("turns", "session_id", turn.as_str(), error))?;
+    if sessions::exists(connection, &id)? {
+        sessions::append(connection, &id, answer)?;
+    }
+    if let Some(next) = next_of(connection, &session)? {
+        let behind = turns::table.find(next).filter(turns::state.eq(BEHIND));
+        diesel::update(behind).set(turns::state.eq(READY)).execute(connection)?;
+    }
+    Ok(true)
+}
+
+#[async_trait]
+impl TurnQueue for SqlStorage {
+    async fn enqueue(&self, turn: Enqueue) -> Result<Enqueued, StoreError> {
+        let enqueued = self.write("turns.enqueue", move |connection| enqueue(connection, &turn)).await;
+        self.turn_ready.notify_one();
+        enqueued
+    }
+
+    async fn ready(&self) {
+        self.turn_ready.notified().await;
+    }
+
+    async fn claim(
+        &self,
+        limit: usize,
+        now: Timestamp,
+        lease_until: Timestamp,
+    ) -> Result<Vec<ClaimedTurn>, StoreError> {
+        let claimed = self.write("turns.claim", move |connection| claim(connection, limit, now, lease_until)).await;
+        self.message_stored.notify_one();
+        claimed
+    }
+
+    async fn extend(&self, turns: &[TurnId], lease_until: Timestamp) -> Result<(), StoreError> {
+        let ids: Vec<String> = turns.iter().map(|turn| turn.as_str().to_owned()).collect();
+        let extended = self.write("turns.extend", move |connection| {
+            for id in ids {
+                let claimed = turns::table.filter(turns::id.eq(id)).filter(turns::state.eq(CLAIMED));
+                diesel::update(claimed).set(turns::lease_until.eq(lease_until.0)).execute(connection)?;
+            }
+            Ok(())
+        });
+        extended.await
+    }
+
+    async fn finish(&self, turn: &TurnId, answer: NewMessage) -> Result<bool, StoreError> {
+        let turn = turn.clone();
+        let finished = self.write("turns.finish", move |connection| finish(connection, &turn, answer)).await;
+        self.turn_ready.notify_one();
+        self.message_stored.notify_one();
+        finished
+    }
+
+    async fn state(&self, turn: &TurnId) -> Result<Option<TurnState>, StoreError> {
+        let id = turn.as_str().to_owned();
+        let row = self.read("turns.state", move |connection| {
+            let turn = turns::table.filter(turns::id.eq(id)).select((turns::state, turns::answer));
+            Ok(turn.first::<(i32, String)>(connection).optional()?)
+        });
+        Ok(row.await?.map(|(state, answer)| if state == DONE { TurnState::Done(answer) } else { TurnState::Pending }))
+    }
+
+    async fn release_all(&self) -> Result<u64, StoreError> {
+        let released = self.write("turns.release_all", |connection| {
+            let claimed = turns::table.filter(turns::state.eq(CLAIMED));
+            Ok(diesel::update(claimed).set(turns::state.eq(READY)).execute(connection)?)
+        });
+        let released = released.await?;
+        self.turn_ready.notify_one();
+        Ok(released as u64)
+    }
+
+    async fn forget(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let forgotten = self.write("turns.forget", move |connection| {
+            let old = turns::table.filter(turns::state.eq(DONE)).filter(turns::accepted.lt(before.0));
+            Ok(diesel::delete(old).execute(connection)?)
+        });
+        Ok(forgotten.await? as u64)
+    }
+}

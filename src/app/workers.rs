@@ -1,0 +1,131 @@
+//! What runs beside the requests: answering turns, and cleaning up.
+
+use crate::domain::agent::service::{Agent, LEASE};
+use crate::domain::agent::{ClaimedTurn, TurnId};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+
+/// How many turns may be claimed beyond those that run, so that the next is at hand while an answer is being stored.
+const CLAIMED_AHEAD: usize = 32;
+
+/// How often the queue is looked at although nobody rang.
+const POLL: Duration = Duration::from_secs(5);
+
+/// How long to wait after the storage failed.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// How often what is not needed any more is dropped.
+const CLEAN_UP: Duration = Duration::from_secs(600);
+
+/// Answers turns until `stop`, then finishes those that run. Turns that were claimed and do not run yet are left to the
+/// next start.
+///
+/// # Panics
+/// If answering a turn panicked: half of a server is worse than none.
+pub async fn answer_turns(agent: Arc<Agent>, stop: CancellationToken) {
+    let running = Arc::new(Semaphore::new(agent.limits().max_concurrent));
+    let most = agent.limits().max_concurrent + CLAIMED_AHEAD;
+    let mut tasks: JoinSet<TurnId> = JoinSet::new();
+    let mut held: HashSet<TurnId> = HashSet::new();
+    let mut renewal = interval(LEASE / 3);
+    renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+
+    while !stop.is_cancelled() {
+        let room = most - tasks.len();
+        let claimed = if room > 0 { claim(&agent, room).await } else { Vec::new() };
+        let found_nothing = claimed.is_empty();
+        for turn in claimed {
+            held.insert(turn.turn.id.clone());
+            tasks.spawn(answer(Arc::clone(&agent), turn, Arc::clone(&running), stop.clone()));
+        }
+        if !found_nothing {
+            while let Some(done) = tasks.try_join_next() {
+                held.remove(&finished(done));
+            }
+            continue;
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = agent.ready(), if room > 0 => {}
+            Some(done) = tasks.join_next() => {
+                held.remove(&finished(done));
+            }
+            _ = renewal.tick() => renew(&agent, &held).await,
+            () = sleep(POLL) => {}
+        }
+    }
+    while let Some(done) = tasks.join_next().await {
+        finished(done);
+    }
+}
+
+async fn claim(agent: &Agent, room: usize) -> Vec<ClaimedTurn> {
+    match agent.claim(room).await {
+        Ok(claimed) => claimed,
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "turns could not be claimed");
+            sleep(PAUSE_AFTER_FAILURE).await;
+            Vec::new()
+        }
+    }
+}
+
+async fn renew(agent: &Agent, held: &HashSet<TurnId>) {
+    if held.is_empty() {
+        return;
+    }
+    let held: Vec<TurnId> = held.iter().cloned().collect();
+    if let Err(error) = agent.renew(&held).await {
+        tracing::error!(error = &error as &dyn std::error::Error, "leases could not be prolonged");
+    }
+}
+
+fn finished(done: Result<TurnId, JoinError>) -> TurnId {
+    match done {
+        Ok(turn) => turn,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => unreachable!("no task of the set is ever aborted: {error}"),
+        },
+    }
+}
+
+/// Answers one turn when its time has come.
+async fn answer(agent: Arc<Agent>, turn: ClaimedTurn, running: Arc<Semaphore>, stop: CancellationToken) -> TurnId {
+    let Some(Ok(permit)) = stop.run_until_cancelled(running.acquire()).await else { return turn.turn.id };
+    let answer = agent.run(&turn).await;
+    // The next turn may run while this answer is being stored.
+    drop(permit);
+    while let Err(error) = agent.finish(&turn, &answer).await {
+        tracing::error!(turn.id = %turn.turn.id, error = &error as &dyn std::error::Error, "an answer could not be stored");
+        if stop.run_until_cancelled(sleep(PAUSE_AFTER_FAILURE)).await.is_none() {
+            // It is asked again after the next start.
+            break;
+        }
+    }
+    turn.turn.id
+}
+
+/// Drops what is not needed any more, now and then, until `stop`.
+pub async fn clean_up(agent: Arc<Agent>, stop: CancellationToken) {
+    let cleaning = async {
+        let mut often = interval(CLEAN_UP);
+        often.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            often.tick().await;
+            match agent.forget_old_answers().await {
+                Ok(0) => {}
+                Ok(forgotten) => tracing::debug!(forgotten, "dropped answers that nobody can ask for any more"),
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "old answers could not be dropped");
+                }
+            }
+        }
+    };
+    stop.run_until_cancelled(cleaning).await;
+}

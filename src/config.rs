@@ -1,0 +1,255 @@
+//! The configuration: flags over environment variables over a file over defaults.
+//!
+//! [`keys`] is the table of everything that can be configured. [`resolve`] merges the sources and is pure;
+//! [`Config::load`] fetches them, and is the only place of the program that reads the environment. Whatever is wrong
+//! ends in one message that names the key, where it came from and what is allowed. Nothing is guessed and nothing
+//! unknown is skipped.
+
+mod file;
+mod flags;
+pub mod keys;
+mod show;
+mod values;
+
+pub use file::ConfigFile;
+pub use flags::Flags;
+pub use show::{Setting, Source};
+pub use values::{DatabaseUrl, LogFormat};
+
+use crate::domain::auth::AccessToken;
+use keys::Key;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use thiserror::Error;
+
+/// Texts by name: flags by the name of their key, environment variables by their own.
+pub type Values = BTreeMap<String, String>;
+
+/// What is wrong with the configuration, in one line that is fit for the user. It never holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+/// The configuration. Everything in it is checked, and printing it shows no secret.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The address to listen on.
+    pub host: IpAddr,
+    /// The port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// The origin under which others reach the server, without a slash at the end.
+    pub public_url: Option<String>,
+    /// The folder for everything that is kept. It need not exist yet.
+    pub data_dir: PathBuf,
+    /// The storage.
+    pub database_url: DatabaseUrl,
+    /// The master token, if it is not to be the one in the data directory.
+    pub access_token: Option<AccessToken>,
+    /// How many sessions are answered at once.
+    pub max_concurrent: usize,
+    /// How many unanswered turns are held.
+    pub queue_capacity: usize,
+    /// How long running work may take to finish once the server is told to stop.
+    pub shutdown_timeout: Duration,
+    /// Directives for the log filter, known to be good.
+    pub log: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// What `effective` shows, by the name of the key.
+    settings: BTreeMap<&'static str, Setting>,
+}
+
+impl Config {
+    /// The configuration of this process: `flags`, the environment, and the file that one of the two names.
+    ///
+    /// # Errors
+    /// For the reasons of [`resolve`]; if a named file cannot be read; and if the folder of a given database does not
+    /// exist.
+    pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
+        Self::load_from(&flags.0, &environment()?)
+    }
+
+    fn load_from(flags: &Values, environment: &Values) -> Result<Self, ConfigError> {
+        let mut named = Given::new(flags, environment, None)?;
+        let file = match (named.optional(&keys::CONFIG, values::path)?, named.find(&keys::CONFIG)) {
+            (Some(path), Some((_, source))) => Some(ConfigFile::read(&path, &source)?),
+            _ => None,
+        };
+        let mut config = resolve(flags, environment, file.as_ref())?;
+        config.check_database_folder()?;
+        config.read_access_token_file()?;
+        Ok(config)
+    }
+
+    /// A mistyped path must not become a new and empty database. Only the data directory is made when it is missing.
+    fn check_database_folder(&self) -> Result<(), ConfigError> {
+        let Setting { key, value, source } = &self.settings[keys::DATABASE_URL.name];
+        let Some(folder) = self.database_url.folder().filter(|folder| *folder != self.data_dir) else { return Ok(()) };
+        if *source == Source::Default || folder.is_dir() {
+            return Ok(());
+        }
+        let folder = folder.display();
+        Err(ConfigError(format!("invalid {key} {value:?} from {source}: the folder {folder} does not exist")))
+    }
+
+    fn read_access_token_file(&mut self) -> Result<(), ConfigError> {
+        let Setting { key, value, source } = &self.settings[keys::ACCESS_TOKEN_FILE.name];
+        if *source == Source::Default {
+            return Ok(());
+        }
+        let text = std::fs::read_to_string(value)
+            .map_err(|error| ConfigError(format!("cannot read {key} {value:?} from {source}: {error}")))?;
+        let token = values::access_token(&text).ok_or_else(|| invalid(&keys::ACCESS_TOKEN_FILE, value, source))?;
+        self.access_token = Some(token);
+        Ok(())
+    }
+}
+
+/// Merges the sources: a flag wins over an environment variable, that over the file, that over the default.
+///
+/// Reads no file and no environment. An `access_token_file` is therefore only noted, not read.
+///
+/// # Errors
+/// If a flag or `PAWPORT_…` variable is unknown, a value is not allowed, both forms of the access token are given, or
+/// there is no data directory because `HOME` is not set.
+pub fn resolve(flags: &Values, environment: &Values, file: Option<&ConfigFile>) -> Result<Config, ConfigError> {
+    let mut given = Given::new(flags, environment, file)?;
+    let data_dir = given.required_or(&keys::DATA_DIR, || default_data_dir(environment), values::path)?;
+    let default_database = || Ok(DatabaseUrl::Sqlite(data_dir.join("pawport.db")).to_string());
+    let database_url = given.required_or(&keys::DATABASE_URL, default_database, DatabaseUrl::parse)?;
+    let access_token = given.optional(&keys::ACCESS_TOKEN, values::access_token)?;
+    given.optional(&keys::ACCESS_TOKEN_FILE, values::path)?;
+    given.refuse_both(&keys::ACCESS_TOKEN, &keys::ACCESS_TOKEN_FILE)?;
+    given.optional(&keys::CONFIG, values::path)?;
+    Ok(Config {
+        host: given.required(&keys::HOST, values::ip_address)?,
+        port: given.required(&keys::PORT, values::port)?,
+        public_url: given.optional(&keys::PUBLIC_URL, values::origin)?,
+        data_dir,
+        database_url,
+        access_token,
+        max_concurrent: given.required(&keys::MAX_CONCURRENT, |text| values::number(text, &(1..=100)))?,
+        queue_capacity: given.required(&keys::QUEUE_CAPACITY, |text| values::number(text, &(1..=1_000_000)))?,
+        shutdown_timeout: given
+            .required(&keys::SHUTDOWN_TIMEOUT, |text| values::number(text, &(1..=300)).map(Duration::from_secs))?,
+        log: given.required(&keys::LOG, values::log_directives)?,
+        log_format: given.required(&keys::LOG_FORMAT, values::log_format)?,
+        settings: given.settings,
+    })
+}
+
+/// The sources, and what was taken from them so far.
+struct Given<'a> {
+    flags: &'a Values,
+    environment: &'a Values,
+    file: Option<&'a ConfigFile>,
+    settings: BTreeMap<&'static str, Setting>,
+}
+
+impl<'a> Given<'a> {
+    fn new(flags: &'a Values, environment: &'a Values, file: Option<&'a ConfigFile>) -> Result<Self, ConfigError> {
+        let known: Vec<_> = keys::ALL.iter().filter(|key| key.flag.is_some()).map(|key| key.name).collect();
+        if let Some(name) = flags.keys().find(|name| !known.contains(&name.as_str())) {
+            let suggestion = keys::suggestion(name, &known);
+            return Err(ConfigError(format!("unknown key {name} on the command line: {suggestion}")));
+        }
+        let known: Vec<_> = keys::ALL.iter().map(|key| key.variable).collect();
+        let ours =
+            environment.iter().filter(|(name, text)| name.starts_with(keys::VARIABLE_PREFIX) && !text.is_empty());
+        if let Some((name, _)) = ours.into_iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            let suggestion = keys::suggestion(name, &known);
+            return Err(ConfigError(format!("unknown environment variable {name}: {suggestion}")));
+        }
+        Ok(Self { flags, environment, file, settings: BTreeMap::new() })
+    }
+
+    /// What the strongest source says of `key`.
+    fn find(&self, key: &Key) -> Option<(&'a str, Source)> {
+        let from_flag = || Some((self.flags.get(key.name)?.as_str(), Source::Flag(key.flag?)));
+        // An empty variable is how shells and unit files say "not set".
+        let variable = self.environment.get(key.variable).filter(|text| !text.is_empty());
+        let from_variable = || Some((variable?.as_str(), Source::Variable(key.variable)));
+        let from_file = || self.file?.find(key.name);
+        from_flag().or_else(from_variable).or_else(from_file)
+    }
+
+    /// The value of a key that has a default.
+    fn required<T>(&mut self, key: &'static Key, parse: impl Fn(&str) -> Option<T>) -> Result<T, ConfigError> {
+        self.required_or(key, || Ok(key.default.unwrap_or_default().to_owned()), parse)
+    }
+
+    /// The value of a key whose default has to be made first.
+    fn required_or<T>(
+        &mut self,
+        key: &'static Key,
+        default: impl FnOnce() -> Result<String, ConfigError>,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, ConfigError> {
+        let (text, source) = match self.find(key) {
+            Some((text, source)) => (text.to_owned(), source),
+            None => (default()?, Source::Default),
+        };
+        let value = parse(&text).ok_or_else(|| invalid(key, &text, &source))?;
+        self.note(key, text, source);
+        Ok(value)
+    }
+
+    /// The value of a key that need not be given.
+    fn optional<T>(&mut self, key: &'static Key, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, ConfigError> {
+        let Some((text, source)) = self.find(key) else {
+            self.note(key, "[not set]".to_owned(), Source::Default);
+            return Ok(None);
+        };
+        let value = parse(text).ok_or_else(|| invalid(key, text, &source))?;
+        self.note(key, if key.secret { "[set]" } else { text }.to_owned(), source);
+        Ok(Some(value))
+    }
+
+    fn refuse_both(&self, one: &Key, other: &Key) -> Result<(), ConfigError> {
+        let (Some((_, one_source)), Some((_, other_source))) = (self.find(one), self.find(other)) else {
+            return Ok(());
+        };
+        let (one, other) = (one.name, other.name);
+        Err(ConfigError(format!(
+            "both {one} (from {one_source}) and {other} (from {other_source}) are given: keep one"
+        )))
+    }
+
+    fn note(&mut self, key: &'static Key, value: String, source: Source) {
+        self.settings.insert(key.name, Setting { key: key.name, value, source });
+    }
+}
+
+fn invalid(key: &Key, text: &str, source: &Source) -> ConfigError {
+    // What stands before an @ in a URL is a password more often than not.
+    let shown = if key.secret || text.contains('@') { String::new() } else { format!(" {text:?}") };
+    ConfigError(format!("invalid {}{shown} from {source}: expected {}", key.name, key.allowed))
+}
+
+fn default_data_dir(environment: &Values) -> Result<String, ConfigError> {
+    match environment.get("HOME").filter(|home| !home.is_empty()) {
+        Some(home) => Ok(format!("{}/.pawport", home.trim_end_matches('/'))),
+        None => Err(ConfigError(format!(
+            "data_dir has no default, because HOME is not set: use --data-dir or environment variable {}",
+            keys::DATA_DIR.variable
+        ))),
+    }
+}
+
+/// The part of the environment that concerns us.
+fn environment() -> Result<Values, ConfigError> {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    let all = std::env::vars_os();
+    all.filter_map(|(name, text)| Some((name.into_string().ok()?, text)))
+        .filter(|(name, _)| name == "HOME" || name.starts_with(keys::VARIABLE_PREFIX))
+        .map(|(name, text)| match text.into_string() {
+            Ok(text) => Ok((name, text)),
+            Err(_) => Err(ConfigError(format!("environment variable {name} is not valid UTF-8"))),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,365 @@
+use super::*;
+use proptest::prelude::*;
+use std::fmt::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+const TOKEN: &str = "6fee2431-f6f4-4b32-be46-18eccaa43bde";
+const FILE: &str = "/etc/pawport.toml";
+
+fn values(pairs: &[(&str, &str)]) -> Values {
+    pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+}
+
+/// An environment with a home, as there nearly always is one.
+fn environment_with(pairs: &[(&str, &str)]) -> Values {
+    let mut environment = values(pairs);
+    environment.insert("HOME".to_owned(), "/home/ada".to_owned());
+    environment
+}
+
+fn file(text: &str) -> Result<ConfigFile, ConfigError> {
+    ConfigFile::parse(Path::new(FILE), text, false)
+}
+
+fn from_flags(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    resolve(&values(pairs), &environment_with(&[]), None)
+}
+
+fn from_environment(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    resolve(&Values::new(), &environment_with(pairs), None)
+}
+
+fn from_file(text: &str) -> Result<Config, ConfigError> {
+    resolve(&Values::new(), &environment_with(&[]), Some(&file(text)?))
+}
+
+#[track_caller]
+fn message(outcome: Result<Config, ConfigError>) -> String {
+    let message = outcome.unwrap_err().to_string();
+    assert!(!message.contains('\n'), "more than one line: {message}");
+    message
+}
+
+#[test]
+fn a_key_has_one_name_everywhere() {
+    for key in keys::ALL {
+        assert_eq!(key.variable, format!("{}{}", keys::VARIABLE_PREFIX, key.name.to_uppercase()));
+        if let Some(flag) = key.flag {
+            assert_eq!(flag, key.name.replace('_', "-"));
+        }
+        assert!(key.flag.is_none() || !key.secret, "{} must not be a flag: process lists show flags", key.name);
+    }
+}
+
+#[test]
+fn nothing_given_is_the_defaults() {
+    let config = from_flags(&[]).unwrap();
+    assert_eq!((config.host.to_string().as_str(), config.port), ("127.0.0.1", 8000));
+    assert_eq!(config.data_dir, Path::new("/home/ada/.pawport"));
+    assert_eq!(config.database_url, DatabaseUrl::Sqlite("/home/ada/.pawport/pawport.db".into()));
+    assert_eq!((config.max_concurrent, config.queue_capacity), (5, 10_000));
+    assert_eq!(config.shutdown_timeout, Duration::from_secs(10));
+    assert_eq!((config.log.as_str(), config.log_format), ("info", LogFormat::Text));
+    assert!(config.access_token.is_none() && config.public_url.is_none());
+    for (row, key) in config.effective().iter().zip(keys::ALL) {
+        assert_eq!((row.key, &row.source), (key.name, &Source::Default));
+        let documented = key.default.unwrap_or("[not set]");
+        let filled_in = documented.replace("<data-dir>", "~/.pawport").replace('~', "/home/ada");
+        assert_eq!(row.value, filled_in, "{}", key.name);
+    }
+}
+
+#[test]
+fn the_database_follows_the_data_directory() {
+    let config = from_flags(&[("data_dir", "/srv/paw/")]).unwrap();
+    assert_eq!(config.database_url, DatabaseUrl::Sqlite("/srv/paw/pawport.db".into()));
+}
+
+#[test]
+fn without_a_home_the_data_directory_must_be_given() {
+    let homeless = Values::new();
+    insta::assert_snapshot!(message(resolve(&Values::new(), &homeless, None)), @"data_dir has no default, because HOME is not set: use --data-dir or environment variable PAWPORT_DATA_DIR");
+    assert!(resolve(&values(&[("data_dir", "paw")]), &homeless, None).is_ok());
+}
+
+#[test]
+fn an_empty_variable_is_not_set() {
+    let config = from_environment(&[("PAWPORT_PORT", ""), ("PAWPORT_NO_SUCH_KEY", "")]).unwrap();
+    assert_eq!(config.port, 8000);
+}
+
+#[test]
+fn variables_of_others_do_not_matter() {
+    assert!(from_environment(&[("PORT", "x"), ("HOST", "x"), ("PAWPORTAL", "x"), ("LOG", "=")]).is_ok());
+}
+
+/// For each key three texts that are allowed. The access token is missing, since it excludes its file.
+const ALLOWED: [(&str, [&str; 3]); 11] = [
+    ("host", ["0.0.0.0", "::1", "192.168.1.2"]),
+    ("port", ["0", "65535", "9000"]),
+    ("public_url", ["https://paw.example.org", "http://[::1]:9000", "http://localhost:1"]),
+    ("data_dir", ["/srv/a", "relative/b", "c d"]),
+    ("database_url", ["memory:", "sqlite:///srv/a.db", "sqlite://relative.db"]),
+    ("access_token_file", ["/run/a", "/run/b", "c"]),
+    ("max_concurrent", ["1", "100", "7"]),
+    ("queue_capacity", ["1", "1000000", "7"]),
+    ("shutdown_timeout", ["1", "300", "7"]),
+    ("log", ["off", "warn,pawport=debug", "trace"]),
+    ("log_format", ["json", "text", "json"]),
+];
+
+proptest! {
+    /// Whatever subset of sources gives a key, the strongest of them wins, and its value is shown with its origin.
+    #[test]
+    fn flags_win_over_variables_over_the_file_over_defaults(
+        given in prop::array::uniform11((any::<bool>(), any::<bool>(), any::<bool>()))
+    ) {
+        let (mut flags, mut environment, mut text) = (values(&[]), environment_with(&[]), String::new());
+        let mut expected = Vec::new();
+        for ((name, texts), (in_flags, in_environment, in_file)) in ALLOWED.into_iter().zip(given) {
+            let [by_flag, by_variable, by_file] = texts;
+            let key = keys::ALL.into_iter().find(|key| key.name == name).unwrap();
+            let mut source = Source::Default;
+            if in_file {
+                writeln!(text, "{name} = {by_file:?}").unwrap();
+                source = Source::File { path: FILE.into(), line: text.lines().count() };
+            }
+            if in_environment {
+                environment.insert(key.variable.to_owned(), by_variable.to_owned());
+                source = Source::Variable(key.variable);
+            }
+            if let Some(flag) = key.flag.filter(|_| in_flags) {
+                flags.insert(name.to_owned(), by_flag.to_owned());
+                source = Source::Flag(flag);
+            }
+            let value = match source {
+                Source::Flag(_) => Some(by_flag),
+                Source::Variable(_) => Some(by_variable),
+                Source::File { .. } => Some(by_file),
+                Source::Default => None,
+            };
+            expected.push((key.name, value, source));
+        }
+        let config = resolve(&flags, &environment, Some(&file(&text).unwrap())).unwrap();
+        let rows = config.effective();
+        for (name, value, source) in expected {
+            let row = rows.iter().find(|row| row.key == name).unwrap();
+            prop_assert_eq!(&row.source, &source);
+            if let Some(value) = value {
+                prop_assert_eq!(&row.value, value);
+            }
+        }
+    }
+
+    /// No text at all makes the configuration panic, or end in a message of several lines.
+    #[test]
+    fn any_text_is_a_value_or_one_message(key in prop::sample::select(keys::ALL.to_vec()), text: String) {
+        if let Err(error) = resolve(&values(&[]), &environment_with(&[(key.variable, &text)]), None) {
+            prop_assert!(error.to_string().lines().count() == 1);
+        }
+    }
+}
+
+#[test]
+fn what_is_not_allowed_is_refused_by_name() {
+    let refused: [(&str, &[&str]); 13] = [
+        ("host", &["", "localhost", "[::1]", "127.0.0.1:80", "256.0.0.1"]),
+        ("port", &["", "-1", "65536", "http", "80 ", "8_000"]),
+        (
+            "public_url",
+            &["", "paw.example.org", "ftp://a", "https://", "https://u:p@a", "https://a:", "https://a:99999"],
+        ),
+        ("public_url", &["https://a/", "https://a/b", "https://a?b", "https://a#b", "https://a b"]),
+        ("data_dir", &["", "~", "~/paw", "a\0b"]),
+        ("database_url", &["", "memory", "memory://", "sqlite:", "sqlite:x", "postgres://h/d", "mysql://h/d"]),
+        ("database_url", &["sqlite://", "sqlite://~/x", "sqlite://a/", "sqlite://:memory:", "sqlite://a?mode=rwc"]),
+        ("config", &["", "~/c.toml"]),
+        ("max_concurrent", &["", "0", "101", "five"]),
+        ("queue_capacity", &["", "0", "1000001"]),
+        ("shutdown_timeout", &["", "0", "301", "10s"]),
+        ("log", &["", " ", "pawport=loud", "a=b=c"]),
+        ("log_format", &["", "JSON", "pretty"]),
+    ];
+    for (name, texts) in refused {
+        let key = keys::ALL.into_iter().find(|key| key.name == name).unwrap();
+        for text in texts {
+            let message = message(from_flags(&[(name, text)]));
+            let flag = key.flag.unwrap();
+            assert!(message.starts_with(&format!("invalid {name} ")), "{message}");
+            assert!(message.ends_with(&format!("from --{flag}: expected {}", key.allowed)), "{message}");
+        }
+    }
+}
+
+#[test]
+fn messages_say_where_the_value_came_from_and_what_is_allowed() {
+    insta::assert_snapshot!(message(from_flags(&[("port", "80a")])), @r#"invalid port "80a" from --port: expected a number from 0 to 65535"#);
+    insta::assert_snapshot!(message(from_environment(&[("PAWPORT_HOST", "localhost")])), @r#"invalid host "localhost" from environment variable PAWPORT_HOST: expected an IP address such as 127.0.0.1 or ::1"#);
+    insta::assert_snapshot!(message(from_file("# first\nport = 1\n\nmax_concurrent = 0")), @r#"invalid max_concurrent "0" from config file /etc/pawport.toml line 4: expected a number from 1 to 100"#);
+    insta::assert_snapshot!(message(from_file("log_format = true")), @"invalid log_format (boolean) from config file /etc/pawport.toml line 1: expected text or json");
+    insta::assert_snapshot!(message(from_file("host = [\"::1\"]")), @"invalid host (array) from config file /etc/pawport.toml line 1: expected an IP address such as 127.0.0.1 or ::1");
+    insta::assert_snapshot!(message(from_flags(&[("log", "pawport=loud")])), @r#"invalid log "pawport=loud" from --log: expected error, warn, info, debug, trace or off, or a list by module such as warn,pawport=debug"#);
+}
+
+#[test]
+fn postgres_is_refused_without_showing_its_password() {
+    insta::assert_snapshot!(message(from_environment(&[("PAWPORT_DATABASE_URL", "postgres://ada:hunter2@db/paw")])), @"invalid database_url from environment variable PAWPORT_DATABASE_URL: expected sqlite://PATH or memory: (this build does not have postgres://)");
+}
+
+#[test]
+fn unknown_names_are_refused_with_the_nearest_known_one() {
+    insta::assert_snapshot!(message(from_environment(&[("PAWPORT_PROT", "1")])), @"unknown environment variable PAWPORT_PROT: did you mean PAWPORT_PORT? (known are PAWPORT_HOST, PAWPORT_PORT, PAWPORT_PUBLIC_URL, PAWPORT_DATA_DIR, PAWPORT_DATABASE_URL, PAWPORT_ACCESS_TOKEN, PAWPORT_ACCESS_TOKEN_FILE, PAWPORT_MAX_CONCURRENT, PAWPORT_QUEUE_CAPACITY, PAWPORT_SHUTDOWN_TIMEOUT, PAWPORT_LOG, PAWPORT_LOG_FORMAT, PAWPORT_CONFIG)");
+    insta::assert_snapshot!(message(from_file("port = 1\ndata-dir = '/srv'")), @"unknown key data-dir in config file /etc/pawport.toml line 2: did you mean data_dir? (known are host, port, public_url, data_dir, database_url, access_token, access_token_file, max_concurrent, queue_capacity, shutdown_timeout, log, log_format)");
+    insta::assert_snapshot!(message(from_file("[server]\nport = 1")), @"unknown key server in config file /etc/pawport.toml line 1: known are host, port, public_url, data_dir, database_url, access_token, access_token_file, max_concurrent, queue_capacity, shutdown_timeout, log, log_format");
+    insta::assert_snapshot!(message(from_flags(&[("access_token", TOKEN)])), @"unknown key access_token on the command line: known are host, port, public_url, data_dir, database_url, max_concurrent, queue_capacity, shutdown_timeout, log, log_format, config");
+}
+
+#[test]
+fn the_file_cannot_name_another_file() {
+    assert!(message(from_file("config = '/etc/other.toml'")).starts_with("unknown key config in config file"));
+}
+
+#[test]
+fn a_broken_file_is_refused_without_quoting_it() {
+    insta::assert_snapshot!(message(from_file(&format!("port = 1\naccess_token = {TOKEN}"))), @"config file /etc/pawport.toml line 2 is not TOML: invalid float, expected nothing");
+    insta::assert_snapshot!(message(from_file("port = 1\nport = 2")), @"config file /etc/pawport.toml line 2 is not TOML: duplicate key");
+}
+
+#[test]
+fn numbers_in_the_file_may_be_written_as_toml_allows() {
+    assert_eq!(from_file("port = 0x1F90\nqueue_capacity = 20_000").unwrap().port, 8080);
+    assert!(message(from_file("port = -1")).starts_with("invalid port \"-1\""));
+    assert!(message(from_file("port = 8.0")).starts_with("invalid port (float)"));
+}
+
+#[test]
+fn the_access_token_is_never_shown() {
+    for config in [
+        from_environment(&[("PAWPORT_ACCESS_TOKEN", TOKEN)]).unwrap(),
+        from_file(&format!("access_token = '{TOKEN}'")).unwrap(),
+    ] {
+        assert!(config.access_token.as_ref().is_some_and(|token| token.matches(TOKEN)));
+        assert!(!format!("{config:?}").contains("6fee2431"));
+        assert!(!config.effective_table().contains("6fee2431"));
+        assert!(config.effective().iter().any(|row| row.key == "access_token" && row.value == "[set]"));
+    }
+}
+
+#[test]
+fn a_bad_access_token_is_refused_without_showing_it() {
+    insta::assert_snapshot!(message(from_environment(&[("PAWPORT_ACCESS_TOKEN", "hunter2")])), @"invalid access_token from environment variable PAWPORT_ACCESS_TOKEN: expected 32 to 256 printable ASCII characters without spaces");
+    insta::assert_snapshot!(message(from_file("access_token = 7777")), @"invalid access_token from config file /etc/pawport.toml line 1: expected 32 to 256 printable ASCII characters without spaces");
+}
+
+#[test]
+fn only_one_form_of_the_access_token_can_be_given() {
+    let environment = environment_with(&[("PAWPORT_ACCESS_TOKEN_FILE", "/run/token")]);
+    let file = file(&format!("access_token = '{TOKEN}'")).unwrap();
+    insta::assert_snapshot!(message(resolve(&Values::new(), &environment, Some(&file))), @"both access_token (from config file /etc/pawport.toml line 1) and access_token_file (from environment variable PAWPORT_ACCESS_TOKEN_FILE) are given: keep one");
+}
+
+#[test]
+fn a_token_in_a_file_that_others_can_read_is_refused() {
+    let read =
+        |text: &str| ConfigFile::parse(Path::new(FILE), text, true).map(|_| ()).map_err(|error| error.to_string());
+    insta::assert_snapshot!(read(&format!("port = 1\naccess_token = '{TOKEN}'")).unwrap_err(), @"access_token in config file /etc/pawport.toml line 2 can be read by other users: run `chmod 600 /etc/pawport.toml`, or use access_token_file instead");
+    assert_eq!(read("access_token_file = '/run/token'\nport = 1"), Ok(()));
+}
+
+#[test]
+fn the_table_has_one_line_a_key() {
+    let environment = environment_with(&[("PAWPORT_ACCESS_TOKEN", TOKEN)]);
+    let file = file("log_format = 'json'").unwrap();
+    let config = resolve(&values(&[("port", "9000")]), &environment, Some(&file)).unwrap();
+    insta::assert_snapshot!(config.effective_table(), @"
+    host               127.0.0.1                               default
+    port               9000                                    --port
+    public_url         [not set]                               default
+    data_dir           /home/ada/.pawport                      default
+    database_url       sqlite:///home/ada/.pawport/pawport.db  default
+    access_token       [set]                                   environment variable PAWPORT_ACCESS_TOKEN
+    access_token_file  [not set]                               default
+    max_concurrent     5                                       default
+    queue_capacity     10000                                   default
+    shutdown_timeout   10                                      default
+    log                info                                    default
+    log_format         json                                    config file /etc/pawport.toml line 1
+    config             [not set]                               default
+    ");
+}
+
+/// A fresh folder with a configuration file of this mode.
+fn folder_with(text: &str, mode: u32) -> (tempfile::TempDir, Values) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pawport.toml");
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let flags = values(&[("config", path.to_str().unwrap())]);
+    (folder, flags)
+}
+
+#[test]
+fn the_named_file_is_read() {
+    let (_folder, flags) = folder_with("port = 9000", 0o644);
+    assert_eq!(Config::load_from(&flags, &environment_with(&[])).unwrap().port, 9000);
+    let environment = environment_with(&[("PAWPORT_CONFIG", &flags["config"])]);
+    let config = Config::load_from(&Values::new(), &environment).unwrap();
+    assert_eq!(config.port, 9000);
+    let row = config.effective().into_iter().find(|row| row.key == "config").unwrap();
+    assert_eq!(row.source, Source::Variable("PAWPORT_CONFIG"));
+}
+
+#[test]
+fn a_named_file_must_be_there() {
+    let flags = values(&[("config", "/no/such/file.toml")]);
+    insta::assert_snapshot!(message(Config::load_from(&flags, &environment_with(&[]))), @"cannot read config file /no/such/file.toml from --config: No such file or directory (os error 2)");
+}
+
+#[test]
+fn no_file_is_read_unless_it_is_named() {
+    let (folder, _) = folder_with("port = 9000", 0o600);
+    std::fs::rename(folder.path().join("pawport.toml"), folder.path().join("config.toml")).unwrap();
+    let flags = values(&[("data_dir", folder.path().to_str().unwrap())]);
+    assert_eq!(Config::load_from(&flags, &environment_with(&[])).unwrap().port, 8000);
+}
+
+#[test]
+fn the_mode_of_the_file_decides_whether_it_may_hold_the_token() {
+    let text = format!("access_token = '{TOKEN}'");
+    for (mode, fine) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o660, false)] {
+        let (_folder, flags) = folder_with(&text, mode);
+        assert_eq!(Config::load_from(&flags, &environment_with(&[])).is_ok(), fine, "{mode:o}");
+    }
+}
+
+#[test]
+fn the_token_file_is_read_and_trimmed() {
+    let (folder, _) = folder_with("", 0o600);
+    let path = folder.path().join("token");
+    let environment = environment_with(&[("PAWPORT_ACCESS_TOKEN_FILE", path.to_str().unwrap())]);
+    let load = || Config::load_from(&Values::new(), &environment);
+    assert!(message(load()).starts_with("cannot read access_token_file "));
+    std::fs::write(&path, "hunter2\n").unwrap();
+    let refused = message(load());
+    assert!(refused.starts_with("invalid access_token_file ") && !refused.contains("hunter2"), "{refused}");
+    std::fs::write(&path, format!("{TOKEN}\n")).unwrap();
+    assert!(load().unwrap().access_token.unwrap().matches(TOKEN));
+}
+
+#[test]
+fn the_folder_of_a_given_database_must_be_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path().display();
+    let load = |data_dir: String, url: String| {
+        Config::load_from(&values(&[("data_dir", &data_dir), ("database_url", &url)]), &environment_with(&[]))
+    };
+    let new_data_dir = format!("{here}/new");
+    assert!(load(new_data_dir.clone(), format!("sqlite://{here}/a.db")).is_ok());
+    assert!(load(new_data_dir.clone(), format!("sqlite://{new_data_dir}/a.db")).is_ok(), "the server makes that one");
+    assert!(load(new_data_dir.clone(), "sqlite://a.db".to_owned()).is_ok());
+    assert!(load(new_data_dir.clone(), "memory:".to_owned()).is_ok());
+    let refused = message(load(new_data_dir, format!("sqlite://{here}/typo/a.db")));
+    assert!(refused.ends_with(&format!("from --database-url: the folder {here}/typo does not exist")), "{refused}");
+    assert!(!folder.path().join("typo").exists());
+}

@@ -1,0 +1,3 @@
+//! Whether requests can be served.
+
+pub mod service;

@@ -1,0 +1,212 @@
+//! What the agent is doing: at this moment, and as it changes.
+
+use super::error::{ApiError, Errors};
+use super::{AppState, Streams};
+use crate::domain::agent::service::Agent;
+use crate::domain::agent::status::{AgentStatus, SessionState, SessionStatus};
+use crate::domain::event::Event;
+use crate::ports::events::{EventBus, EventStream, Heard};
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::sse::{self, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::{StreamExt, stream};
+use serde::Serialize;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Changes are sent no closer together than this.
+const DEBOUNCE: Duration = Duration::from_secs(1);
+
+/// How often a quiet stream says that it is alive. Also how often it looks whether an old error has vanished, which is a
+/// change that no event tells.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Routes under `/api/v1` only.
+pub fn v1_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(read_agent_status)).routes(routes!(stream_agent_status))
+}
+
+/// What the agent is doing.
+#[derive(Serialize, ToSchema)]
+struct StatusView {
+    global: GlobalView,
+    /// The sessions that are being answered, and those that failed within the last 30 seconds.
+    sessions: Vec<SessionStatusView>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct GlobalView {
+    /// `idle`, `active` or `degraded`.
+    state: &'static str,
+    active_sessions: usize,
+    max_concurrent: usize,
+    uptime_seconds: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+struct SessionStatusView {
+    #[schema(example = "websocket:c06a4bd8c2ee")]
+    session_key: String,
+    #[schema(example = "c06a4bd8c2ee")]
+    session_id: String,
+    channel: String,
+    title: String,
+    /// `thinking`, `tool_running`, `streaming` or `error`.
+    state: &'static str,
+    tool_name: Option<String>,
+    duration_seconds: f64,
+    /// Null: the agent counts no tokens yet.
+    token_usage: Option<TokenUsageView>,
+    error_message: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct TokenUsageView {
+    input: u64,
+    output: u64,
+}
+
+impl From<&AgentStatus> for StatusView {
+    fn from(status: &AgentStatus) -> Self {
+        Self {
+            global: GlobalView {
+                state: status.state.as_str(),
+                active_sessions: status.active_sessions,
+                max_concurrent: status.max_concurrent,
+                uptime_seconds: status.uptime.as_secs(),
+            },
+            sessions: status.sessions.iter().map(SessionStatusView::from).collect(),
+        }
+    }
+}
+
+impl From<&SessionStatus> for SessionStatusView {
+    fn from(session: &SessionStatus) -> Self {
+        let (state, tool_name, error_message) = match &session.state {
+            SessionState::Thinking => ("thinking", None, None),
+            SessionState::ToolRunning(name) => ("tool_running", Some(name.clone()), None),
+            SessionState::Streaming => ("streaming", None, None),
+            SessionState::Error(reason) => ("error", None, Some(reason.clone())),
+        };
+        Self {
+            session_key: session.id.key(),
+            session_id: session.id.chat().to_owned(),
+            channel: session.id.channel().to_owned(),
+            title: session.title.clone(),
+            state,
+            tool_name,
+            // One digit, as the clients show it.
+            duration_seconds: (session.duration.as_secs_f64() * 10.0).round() / 10.0,
+            token_usage: None,
+            error_message,
+        }
+    }
+}
+
+/// What the agent is doing at this moment.
+#[utoipa::path(get, path = "/agent/status", tag = "agent", responses((status = 200, body = StatusView), Errors))]
+async fn read_agent_status(State(agent): State<Arc<Agent>>) -> Json<StatusView> {
+    Json(StatusView::from(&agent.status()))
+}
+
+/// What the agent is doing, as server-sent events: an event `status` at once, then one for every change.
+///
+/// Changes are gathered for up to a second. The `id` of an event counts changes since the server started. A comment is
+/// sent every 15 seconds.
+#[utoipa::path(
+    get, path = "/agent/status/stream", tag = "agent",
+    responses((status = 200, content_type = "text/event-stream", body = String), Errors)
+)]
+async fn stream_agent_status(
+    State(agent): State<Arc<Agent>>,
+    State(events): State<Arc<dyn EventBus>>,
+    State(streams): State<Streams>,
+) -> Result<Response, ApiError> {
+    let permit = streams.open().ok_or_else(|| {
+        ApiError::busy("Too many event streams are open; close one, or read /api/v1/agent/status instead")
+    })?;
+    let follower = Follower {
+        // Subscribed before the first snapshot is taken, so that no change falls between the two.
+        events: events.subscribe(),
+        agent,
+        last: None,
+        stop: streams.stop.clone(),
+        _permit: permit,
+    };
+    let frames = stream::unfold(follower, |mut follower| async move {
+        let status = follower.next().await?;
+        let frame = sse::Event::default().event("status").id(status.version.to_string());
+        let frame = frame.json_data(StatusView::from(&*status)).ok()?;
+        Some((Ok::<_, Infallible>(frame), follower))
+    });
+    let mut response = Sse::new(frames).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    // Proxies such as nginx would otherwise gather events until a buffer is full.
+    response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// One client that follows the status.
+struct Follower {
+    events: EventStream,
+    agent: Arc<Agent>,
+    last: Option<(Arc<AgentStatus>, Instant)>,
+    stop: CancellationToken,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Follower {
+    /// The next status that the client has not seen. `None` when the server stops.
+    async fn next(&mut self) -> Option<Arc<AgentStatus>> {
+        let Some((last, sent)) = self.last.clone() else {
+            return Some(self.seen(Arc::new(self.agent.status())));
+        };
+        let stop = self.stop.clone();
+        let next = async {
+            loop {
+                let changed = self.change(&last).await?;
+                let earliest = sent + DEBOUNCE;
+                let status = if Instant::now() >= earliest {
+                    changed
+                } else {
+                    tokio::time::sleep_until(earliest).await;
+                    Arc::new(self.agent.status())
+                };
+                // A change may have been undone while changes were gathered.
+                if status.differs_from(&last) {
+                    return Some(self.seen(status));
+                }
+            }
+        };
+        stop.run_until_cancelled(next).await?
+    }
+
+    /// Waits for a status that differs from `last`. `None` if the bus is gone.
+    async fn change(&mut self, last: &AgentStatus) -> Option<Arc<AgentStatus>> {
+        loop {
+            let status = tokio::select! {
+                heard = self.events.next() => match heard? {
+                    Heard::Event(Event::AgentStatusChanged(status)) => status,
+                    Heard::Missed(_) => Arc::new(self.agent.status()),
+                },
+                () = tokio::time::sleep(KEEP_ALIVE) => Arc::new(self.agent.status()),
+            };
+            if status.version > last.version && status.differs_from(last) {
+                return Some(status);
+            }
+        }
+    }
+
+    fn seen(&mut self, status: Arc<AgentStatus>) -> Arc<AgentStatus> {
+        self.last = Some((Arc::clone(&status), Instant::now()));
+        status
+    }
+}

@@ -1,0 +1,84 @@
+//! The description of the API, made from the handlers.
+
+use super::AppState;
+use super::error::Errors;
+use axum::Json;
+use axum::Router;
+use std::collections::HashSet;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Paths};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+/// Routes under `/api/v1` only.
+pub fn v1_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(describe_api))
+}
+
+/// The readable page. Its scripts and styles are in the binary.
+pub fn docs_page<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    SwaggerUi::new("/api/v1/docs").config(Config::from("/api/v1/openapi.json")).into()
+}
+
+/// This description.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "health",
+    responses((status = 200, body = Object, description = "The description in OpenAPI 3.1"), Errors)
+)]
+async fn describe_api() -> Json<OpenApi> {
+    Json(document())
+}
+
+/// The description of the whole API.
+#[must_use]
+pub fn document() -> OpenApi {
+    let (_, closed) = super::closed_routes().split_for_parts();
+    let (_, open) = super::open_routes().split_for_parts();
+    let mut api = OpenApiBuilder::new()
+        .info(
+            InfoBuilder::new()
+                .title("Pawport")
+                .version(env!("CARGO_PKG_VERSION"))
+                .description(Some("The control plane of a self-hosted AI agent. See docs/api.md for conventions."))
+                .build(),
+        )
+        .components(Some(
+            ComponentsBuilder::new()
+                .security_scheme("bearer", SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()))
+                .build(),
+        ))
+        .security(Some([SecurityRequirement::new("bearer", Vec::<String>::new())]))
+        .build();
+    api.merge(closed);
+    api.merge(open);
+    give_each_operation_its_own_id(&mut api.paths);
+    api
+}
+
+/// The description as text.
+///
+/// # Errors
+/// Never in practice: everything in it can be written as JSON.
+pub fn document_json() -> Result<String, serde_json::Error> {
+    document().to_pretty_json()
+}
+
+/// A handler that is mounted under both prefixes describes itself once; ids must be unique in the document.
+fn give_each_operation_its_own_id(paths: &mut Paths) {
+    let mut taken = HashSet::new();
+    for (_, item) in &mut paths.paths {
+        for operation in operations(item) {
+            if let Some(id) = &mut operation.operation_id
+                && !taken.insert(id.clone())
+            {
+                id.push_str("_v1");
+            }
+        }
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
+}

@@ -1,0 +1,20 @@
+//! What the domain needs of the world, as traits. Adapters implement them; nobody else names an adapter.
+//!
+//! The vocabulary of the stores is the same everywhere: `insert` fails with [`store::StoreError::Conflict`] if the key
+//! exists; `find` gives an `Option`; `recent` and `list` are ordered and limited; `append` adds to a sequence; `set_…` and
+//! `remove` say whether the thing was there. Absence is a value, not an error.
+//!
+//! **One method is one atomic change.** A change that the audit log must know takes its entry along, and both are stored or
+//! neither is; if nothing was changed, the entry is not stored either.
+
+pub mod agent;
+pub mod audit;
+pub mod clock;
+pub mod credentials;
+pub mod entropy;
+pub mod events;
+pub mod sessions;
+pub mod store;
+pub mod turns;
+pub mod vault;
+pub mod webhooks;

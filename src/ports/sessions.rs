@@ -1,0 +1,80 @@
+//! Keeping sessions and their messages.
+
+use super::store::StoreError;
+use crate::domain::audit::AuditEntry;
+use crate::domain::session::{
+    Message, NewMessage, SearchHit, SearchQuery, SessionId, SessionPage, SessionSummary, SessionTitle,
+};
+use crate::domain::text::PageLimit;
+use crate::domain::time::Timestamp;
+use async_trait::async_trait;
+
+/// Sessions.
+#[async_trait]
+pub trait SessionStore: Send + Sync {
+    /// Adds a session without messages, created at `now`.
+    ///
+    /// # Errors
+    /// `Conflict` if the id is taken; `Unavailable`, `Failed`.
+    async fn create(&self, id: &SessionId, now: Timestamp, entry: &AuditEntry) -> Result<(), StoreError>;
+
+    /// Adds a message at the end of a session, creating the session if it is new.
+    ///
+    /// **Contract:** numbers are 1, 2, 3 … per session without gaps, however many append at once. The summary changes with
+    /// the message, as [`SessionSummary::with`] says. Every member comes back as it was given.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Failed`.
+    async fn append(&self, to: &SessionId, message: NewMessage) -> Result<Message, StoreError>;
+
+    /// The session of that id.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`, `Failed`.
+    async fn find(&self, id: &SessionId) -> Result<Option<SessionSummary>, StoreError>;
+
+    /// Sessions by last activity, newest first (the one created later first where that is equal), after leaving out the
+    /// first `offset`; and how many there are in all.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`, `Failed`.
+    async fn recent(&self, limit: PageLimit, offset: u64) -> Result<SessionPage, StoreError>;
+
+    /// The last `limit` messages, oldest first. Empty if there is no such session.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`, `Failed`.
+    async fn history(&self, id: &SessionId, limit: PageLimit) -> Result<Vec<Message>, StoreError>;
+
+    /// The first `limit` messages whose number is greater than `after`, oldest first.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`, `Failed`.
+    async fn messages(&self, id: &SessionId, after: u64, limit: PageLimit) -> Result<Vec<Message>, StoreError>;
+
+    /// Sessions with a message that contains the text, compared in folded form and taken literally; the one with the
+    /// newest activity first. One hit a session: its first.
+    ///
+    /// **Contract:** a message is found as soon as it is stored. Every hit does contain the text. The answer is complete,
+    /// and its order exact, while at most 1,000 messages contain the text, or while `limit` of the 300 newest sessions do;
+    /// beyond that a storage may leave out sessions whose hits are older than the newest 1,000. Texts of one or two
+    /// characters may be looked for in the newest 3,000 sessions only.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`, `Failed`.
+    async fn search(&self, query: &SearchQuery, limit: PageLimit) -> Result<Vec<SearchHit>, StoreError>;
+
+    /// Gives a session a title of the user's. False, and no entry, if there is no such session.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Failed`.
+    async fn set_title(&self, id: &SessionId, title: &SessionTitle, entry: &AuditEntry) -> Result<bool, StoreError>;
+
+    /// Removes a session with its messages. False, and no entry, if there is no such session.
+    ///
+    /// **Contract:** its messages are not found any more, and a session of the same id begins anew.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Failed`.
+    async fn remove(&self, id: &SessionId, entry: &AuditEntry) -> Result<bool, StoreError>;
+}

@@ -1,0 +1,81 @@
+//! What all stores have in common.
+
+use super::audit::AuditLog;
+use super::sessions::SessionStore;
+use super::turns::TurnQueue;
+use super::webhooks::WebhookStore;
+use async_trait::async_trait;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// The cause of a store error, for the log.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a caller can act on when a store fails. `Display` never contains the cause.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The key exists.
+    #[error("there is one of that name already")]
+    Conflict,
+    /// The storage cannot be reached or is too busy; the same call may work later. Nothing was changed.
+    #[error("the storage cannot be reached at the moment")]
+    Unavailable(#[source] Cause),
+    /// A row holds something that the domain refuses.
+    #[error("the storage holds a value that cannot be read: {table}.{column} of {key}")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// Which row.
+        key: String,
+        /// Why it was refused.
+        #[source]
+        source: Cause,
+    },
+    /// Anything else. Nothing was changed.
+    #[error("the storage failed")]
+    Failed(#[source] Cause),
+}
+
+/// Whether a storage can serve.
+#[async_trait]
+pub trait StoreProbe: Send + Sync {
+    /// Asks the storage for something small.
+    ///
+    /// # Errors
+    /// If it does not answer, or does not have the schema that this program knows.
+    async fn check(&self) -> Result<(), StoreError>;
+}
+
+/// All stores of one storage. They travel together.
+#[derive(Clone)]
+pub struct Stores {
+    /// Sessions and messages.
+    pub sessions: Arc<dyn SessionStore>,
+    /// Webhook slots.
+    pub webhooks: Arc<dyn WebhookStore>,
+    /// Turns to answer.
+    pub turns: Arc<dyn TurnQueue>,
+    /// The audit log.
+    pub audit: Arc<dyn AuditLog>,
+    /// Whether all of it can serve.
+    pub probe: Arc<dyn StoreProbe>,
+}
+
+impl Stores {
+    /// Fans a storage out into its ports.
+    #[must_use]
+    pub fn of<S>(storage: &Arc<S>) -> Self
+    where
+        S: SessionStore + WebhookStore + TurnQueue + AuditLog + StoreProbe + 'static,
+    {
+        Self {
+            sessions: Arc::clone(storage) as _,
+            webhooks: Arc::clone(storage) as _,
+            turns: Arc::clone(storage) as _,
+            audit: Arc::clone(storage) as _,
+            probe: Arc::clone(storage) as _,
+        }
+    }
+}

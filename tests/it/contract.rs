@@ -1,0 +1,237 @@
+//! What the storage ports promise, held against every storage.
+//!
+//! A suite is a file of plain functions over the ports; it does not know which storage it is run against. This file lists
+//! the functions once and the storages once, and makes a test of each pair, so that a failure names both:
+//! `contract::sqlite::sessions::append_numbers_without_gaps`. A function that is not listed here is an unused function,
+//! and the compiler says so.
+//!
+//! To add a storage: implement [`backends::Backend`] for it, and [`backends::Persistent`] if closing it loses nothing; then
+//! add a line to [`for_every_backend`], at the end of this file.
+
+mod audit;
+mod backends;
+mod claims;
+mod fixtures;
+mod model;
+mod persistence;
+mod search;
+mod sessions;
+mod turns;
+mod webhooks;
+
+/// One test for each of the named functions of `suite`.
+macro_rules! suite {
+    ($backend:ident, $suite:ident: $($name:ident)+) => {
+        mod $suite {
+            use crate::contract::backends::{Backend, $backend};
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let backend = $backend::fresh().await;
+                    crate::contract::$suite::$name(backend.stores()).await;
+                }
+            )+
+        }
+    };
+}
+
+/// Two tests for each of the named functions of [`search`]: what was just stored is found at once, and it is still found
+/// after the storage has done whatever it does in the background to find it faster.
+macro_rules! search_suite {
+    ($backend:ident: $($name:ident)+) => {
+        mod search {
+            mod at_once {
+                use crate::contract::backends::{Backend, $backend};
+                $(
+                    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                    async fn $name() {
+                        let backend = $backend::fresh().await;
+                        crate::contract::search::$name(backend.stores(), async || ()).await;
+                    }
+                )+
+            }
+            mod settled {
+                use crate::contract::backends::{Backend, $backend};
+                $(
+                    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                    async fn $name() {
+                        let backend = $backend::fresh().await;
+                        crate::contract::search::$name(backend.stores(), async || backend.settle().await).await;
+                    }
+                )+
+            }
+        }
+    };
+}
+
+/// What every storage has to pass.
+macro_rules! contract {
+    ($backend:ident) => {
+        suite! { $backend, sessions:
+            a_created_session_is_empty
+            create_refuses_an_id_that_is_taken
+            append_creates_the_session
+            append_changes_the_summary_as_the_domain_says
+            append_numbers_without_gaps
+            append_numbers_without_gaps_when_fifty_do_it_at_once
+            twenty_sessions_are_created_at_once
+            one_of_twenty_creations_of_the_same_session_wins
+            every_member_of_a_message_comes_back
+            the_longest_text_comes_back
+            the_first_and_the_last_moment_come_back
+            what_is_unknown_is_absent
+            ids_are_compared_exactly
+            recent_is_by_last_activity
+            recent_puts_the_one_created_later_first_where_activity_is_equal
+            recent_is_cut_into_pages_and_the_total_is_not
+            history_is_the_end_of_the_session_oldest_first
+            messages_are_those_after_a_number
+            a_title_is_kept_with_its_entry
+            a_title_for_nothing_leaves_no_entry
+            removal_takes_the_messages_and_leaves_an_entry
+            removal_of_nothing_leaves_no_entry
+            a_session_of_the_same_id_begins_anew
+        }
+        search_suite! { $backend:
+            nothing_is_found_where_nothing_is
+            case_does_not_count_in_any_script
+            every_character_means_itself
+            query_syntax_means_nothing
+            one_and_two_characters_are_enough
+            white_space_counts
+            the_longest_query_is_looked_for_as_a_whole
+            parts_of_a_text_in_another_order_are_not_the_text
+            every_role_is_searched_and_the_title_is_not
+            the_first_matching_message_of_a_session_is_its_hit
+            a_text_said_long_ago_is_the_hit_even_if_it_was_said_again
+            one_and_two_characters_said_long_ago_are_enough
+            the_excerpt_is_around_the_hit
+            the_end_of_the_longest_text_is_found
+            the_newest_activity_comes_first
+            the_session_created_later_comes_first_where_activity_is_equal
+            what_is_said_later_is_found_too
+            removed_messages_are_not_found
+            removal_before_the_storage_settles_leaves_nothing_behind
+            a_session_of_the_same_id_is_searched_anew
+            a_common_word_fills_the_limit_with_the_newest
+            a_rare_word_is_found_among_many_messages
+        }
+        suite! { $backend, webhooks:
+            every_member_comes_back
+            insert_refuses_a_name_that_is_taken
+            list_is_by_creation_then_by_name
+            what_is_unknown_is_absent
+            names_are_compared_exactly
+            another_secret_replaces_the_secret_and_nothing_else
+            a_secret_for_nothing_leaves_no_entry
+            removal_leaves_the_others_and_an_entry
+            removal_of_nothing_leaves_no_entry
+            a_removed_name_is_free
+            one_of_twenty_insertions_of_the_same_name_wins
+        }
+        suite! { $backend, turns:
+            a_turn_is_stored_with_its_entry
+            a_repeated_key_names_the_first_turn_and_stores_nothing
+            turns_without_a_key_are_never_repeated
+            a_full_queue_stores_nothing
+            a_repeated_key_is_recognised_by_a_full_queue
+            claimed_turns_count_against_the_capacity_and_finished_ones_do_not
+            twenty_deliveries_with_one_key_store_one_turn
+            twenty_turns_at_once_do_not_exceed_the_capacity
+            finish_stores_the_answer_after_the_question
+            finish_does_it_once
+            twenty_who_finish_a_turn_store_one_answer
+            finish_of_a_turn_that_nobody_claimed_does_nothing
+            finish_of_a_released_turn_does_nothing
+            finish_drops_the_answer_to_a_removed_session
+            finish_drops_the_answer_to_a_session_that_began_anew
+            an_answer_is_kept_for_a_key
+            forget_drops_old_answers_and_their_keys
+            forget_leaves_unfinished_turns
+            ready_returns_after_a_turn_was_stored
+            ready_returns_after_a_turn_was_finished
+        }
+        suite! { $backend, claims:
+            claim_takes_the_oldest_first
+            claim_stores_the_message_and_creates_the_session
+            claim_takes_one_turn_of_a_session_at_a_time
+            a_session_does_not_wait_for_another
+            a_turn_is_held_until_its_lease_has_ended
+            a_lease_that_ended_frees_the_turn_for_another_attempt
+            a_turn_whose_lease_ended_still_comes_before_the_next_of_its_session
+            the_message_is_stored_once_however_often_the_turn_is_claimed
+            a_longer_lease_holds_longer
+            a_lease_is_prolonged_for_the_named_turns_only
+            release_frees_every_claimed_turn_at_once
+            the_first_and_the_last_moment_are_leases
+            no_turn_is_held_by_two_of_twenty_claimers
+            every_turn_is_answered_in_order_by_twenty_workers
+            a_waiting_turn_outlives_the_removal_of_its_session
+            a_question_removed_with_its_session_is_still_answered_for_who_asked
+        }
+        suite! { $backend, audit:
+            every_member_comes_back
+            recent_is_by_storing_newest_first
+            recent_is_limited
+            fifty_entries_at_once_are_all_kept
+            the_storage_can_serve
+        }
+    };
+}
+
+/// What a storage has to pass if closing it loses nothing.
+macro_rules! persistence {
+    ($backend:ident: $($name:ident)+) => {
+        mod persistence {
+            use crate::contract::backends::{Backend, $backend};
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    crate::contract::persistence::$name($backend::fresh().await).await;
+                }
+            )+
+        }
+    };
+    ($backend:ident) => {
+        persistence! { $backend:
+            sessions_and_messages_are_there_after_reopening
+            webhooks_are_there_after_reopening
+            the_audit_log_is_there_after_reopening
+            turns_are_there_after_reopening
+            removal_is_for_ever
+            a_message_that_was_not_settled_is_found_after_reopening
+            numbers_go_on_after_reopening
+        }
+    };
+}
+
+/// Random histories, compared with the in-memory storage, which is the definition and therefore not compared with itself.
+macro_rules! model {
+    ($backend:ident) => {
+        mod model {
+            #[test]
+            fn every_answer_is_that_of_the_in_memory_storage() {
+                crate::contract::model::every_answer_is_that_of_the_in_memory_storage::<
+                    crate::contract::backends::$backend,
+                >();
+            }
+        }
+    };
+}
+
+/// The list of storages: the name of the module, the type, and which further suites it has to pass.
+macro_rules! for_every_backend {
+    ($($name:ident: $backend:ident $(, $suite:ident)*;)+) => {
+        $(
+            mod $name {
+                contract! { $backend }
+                $($suite! { $backend })*
+            }
+        )+
+    };
+}
+
+for_every_backend! {
+    memory: Memory;
+    sqlite: Sqlite, persistence, model;
+}

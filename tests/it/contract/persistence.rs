@@ -1,0 +1,143 @@
+//! What is there after the storage was closed and opened again: everything.
+
+use super::backends::Persistent;
+use super::fixtures::{answered, asked, at, entry, everything, id, keyed, listed, logged, texts, turn};
+use pawport::domain::agent::TurnState;
+use pawport::domain::session::{SearchQuery, SessionTitle};
+use pawport::domain::webhook::{Scheme, SessionMode, SyncTimeout, Webhook, WebhookName, WebhookSecret};
+use pawport::ports::store::Stores;
+use pawport::ports::turns::Enqueued;
+use secrecy::SecretString;
+
+pub async fn sessions_and_messages_are_there_after_reopening(backend: impl Persistent) {
+    let stores = backend.stores();
+    for (session, moment) in [("websocket_a", 5), ("websocket_b", 9), ("websocket_c", 9)] {
+        for text in ["🐾 it's \"one\"", "two"] {
+            stores.sessions.append(&id(session), asked(text, moment)).await.unwrap();
+        }
+    }
+    let title = SessionTitle::parse("Mine 🐾").unwrap();
+    assert!(stores.sessions.set_title(&id("websocket_a"), &title, &entry("renamed")).await.unwrap());
+    stores.sessions.create(&id("websocket_d"), at(i64::MIN), &entry("created")).await.unwrap();
+    let page = stores.sessions.recent(everything(), 0).await.unwrap();
+    let history = stores.sessions.history(&id("websocket_a"), everything()).await.unwrap();
+
+    let backend = backend.reopen().await;
+    let stores = backend.stores();
+    assert_eq!(stores.sessions.recent(everything(), 0).await.unwrap(), page);
+    assert_eq!(stores.sessions.history(&id("websocket_a"), everything()).await.unwrap(), history);
+    stores.probe.check().await.unwrap();
+}
+
+pub async fn webhooks_are_there_after_reopening(backend: impl Persistent) {
+    for name in ["b", "a"] {
+        let webhook = Webhook {
+            name: WebhookName::parse(name).unwrap(),
+            description: "🐾".to_owned(),
+            secret: WebhookSecret::from_stored(SecretString::from(format!("secret of {name}"))),
+            scheme: Scheme::Standard,
+            session: SessionMode::Slot,
+            sync_timeout: SyncTimeout::from_secs(7).unwrap(),
+            created: at(5),
+        };
+        backend.stores().webhooks.insert(&webhook, &entry("added")).await.unwrap();
+    }
+    let changed = WebhookSecret::from_stored(SecretString::from("changed"));
+    let name = WebhookName::parse("b").unwrap();
+    assert!(backend.stores().webhooks.set_secret(&name, &changed, &entry("regenerated")).await.unwrap());
+    let list = async |stores: &Stores| -> Vec<String> {
+        let list = stores.webhooks.list().await.unwrap();
+        list.iter().map(|webhook| format!("{webhook:?} with {:?}", webhook.secret.expose())).collect()
+    };
+    let before = list(backend.stores()).await;
+    assert_eq!(before.len(), 2);
+
+    let backend = backend.reopen().await;
+    assert_eq!(list(backend.stores()).await, before);
+}
+
+pub async fn the_audit_log_is_there_after_reopening(backend: impl Persistent) {
+    for (action, moment) in [("first", 9), ("second", 5)] {
+        let mut entry = entry(action);
+        entry.at = at(moment);
+        entry.context.insert("🐾".to_owned(), 1.into());
+        backend.stores().audit.record(&entry).await.unwrap();
+    }
+    let before = backend.stores().audit.recent(everything()).await.unwrap();
+
+    let backend = backend.reopen().await;
+    assert_eq!(backend.stores().audit.recent(everything()).await.unwrap(), before);
+    backend.stores().audit.record(&entry("third")).await.unwrap();
+    assert_eq!(logged(backend.stores()).await, ["first", "second", "third"]);
+}
+
+pub async fn turns_are_there_after_reopening(backend: impl Persistent) {
+    let stores = backend.stores();
+    let answered_turn = keyed(turn("a", "answered", 5), "a");
+    stores.turns.enqueue(answered_turn.clone()).await.unwrap();
+    stores.turns.claim(10, at(0), at(100)).await.unwrap();
+    assert!(stores.turns.finish(&answered_turn.turn.id, answered("the answer", 6)).await.unwrap());
+    let claimed_turn = turn("b", "claimed", 5);
+    stores.turns.enqueue(claimed_turn.clone()).await.unwrap();
+    stores.turns.claim(10, at(0), at(100)).await.unwrap();
+    for text in ["waiting", "waiting longer"] {
+        stores.turns.enqueue(turn("c", text, 5)).await.unwrap();
+    }
+
+    let backend = backend.reopen().await;
+    let stores = backend.stores();
+    let kept = stores.turns.state(&answered_turn.turn.id).await.unwrap();
+    assert_eq!(kept, Some(TurnState::Done("the answer".to_owned())));
+    let again = stores.turns.enqueue(keyed(turn("a", "answered", 7), "a")).await.unwrap();
+    assert_eq!(again, Enqueued::Repeated(answered_turn.turn.id));
+    // The lease is not over, but whoever had it is gone.
+    assert_eq!(stores.turns.release_all().await.unwrap(), 1);
+    let claimed = stores.turns.claim(10, at(0), at(100)).await.unwrap();
+    let claimed: Vec<_> =
+        claimed.iter().map(|claimed| (claimed.turn.message.text.as_str(), claimed.attempt)).collect();
+    assert_eq!(claimed, [("claimed", 2), ("waiting", 1)]);
+    assert!(stores.turns.finish(&claimed_turn.turn.id, answered("done", 6)).await.unwrap());
+    assert_eq!(texts(stores, "b").await, ["claimed", "done"]);
+}
+
+pub async fn removal_is_for_ever(backend: impl Persistent) {
+    for session in ["websocket_a", "websocket_b"] {
+        backend.stores().sessions.append(&id(session), asked("needle", 5)).await.unwrap();
+    }
+    backend.settle().await;
+    assert!(backend.stores().sessions.remove(&id("websocket_b"), &entry("removed")).await.unwrap());
+
+    let backend = backend.reopen().await;
+    assert_eq!(listed(backend.stores()).await, ["websocket_a"]);
+    assert_eq!(found(backend.stores(), "needle").await, ["websocket_a"]);
+    assert!(!backend.stores().sessions.remove(&id("websocket_b"), &entry("removed")).await.unwrap());
+}
+
+pub async fn a_message_that_was_not_settled_is_found_after_reopening(backend: impl Persistent) {
+    backend.stores().sessions.append(&id("websocket_a"), asked("a settled needle", 5)).await.unwrap();
+    backend.settle().await;
+    backend.stores().sessions.append(&id("websocket_b"), asked("an unsettled needle", 6)).await.unwrap();
+
+    let backend = backend.reopen().await;
+    for _ in 0..2 {
+        assert_eq!(found(backend.stores(), "needle").await, ["websocket_b", "websocket_a"]);
+        assert_eq!(found(backend.stores(), "unsettled").await, ["websocket_b"]);
+        backend.settle().await;
+    }
+}
+
+pub async fn numbers_go_on_after_reopening(backend: impl Persistent) {
+    let mut backend = backend;
+    for number in 1..=3 {
+        let message = backend.stores().sessions.append(&id("websocket_a"), asked("x", 5)).await.unwrap();
+        assert_eq!(message.number, number);
+        backend = backend.reopen().await;
+    }
+    assert_eq!(texts(backend.stores(), "websocket_a").await, ["x"; 3]);
+}
+
+async fn found(stores: &Stores, text: &str) -> Vec<String> {
+    let query = SearchQuery::parse(text).unwrap();
+    let hits = stores.sessions.search(&query, everything()).await.unwrap();
+    hits.into_iter().map(|hit| hit.session.id.to_string()).collect()
+}

@@ -1,0 +1,3 @@
+//! Every test that needs more than one module, in one binary, so that there is one link step.
+
+mod contract;
