@@ -55,6 +55,7 @@ impl SqlStorage {
     /// `Unavailable` if it cannot be opened; `Failed` if it was made by a newer program, or a migration failed.
     pub async fn open(url: StorageUrl, vault: Arc<dyn Vault>) -> Result<Arc<Self>, StoreError> {
         let opened = tokio::task::spawn_blocking(move || {
+            connection::create_private(&url).map_err(|error| StoreError::Unavailable(Box::new(error)))?;
             let writers = connection::pool(&url, Purpose::Write);
             let mut connection = writers.get().map_err(|error| StoreError::Unavailable(Box::new(error)))?;
             migrations::run(&mut connection)?;

@@ -4,7 +4,7 @@ use super::AppState;
 use super::error::Errors;
 use axum::Json;
 use axum::Router;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Paths};
@@ -65,16 +65,16 @@ pub fn document_json() -> Result<String, serde_json::Error> {
     document().to_pretty_json()
 }
 
-/// A handler that is mounted under both prefixes describes itself once; ids must be unique in the document.
+/// A handler that is mounted under both prefixes describes itself once, but ids must be unique in the document.
 fn give_each_operation_its_own_id(paths: &mut Paths) {
-    let mut taken = HashSet::new();
-    for (_, item) in &mut paths.paths {
-        for operation in operations(item) {
-            if let Some(id) = &mut operation.operation_id
-                && !taken.insert(id.clone())
-            {
-                id.push_str("_v1");
-            }
+    let mut uses: HashMap<String, usize> = HashMap::new();
+    for id in paths.paths.values_mut().flat_map(operations).filter_map(|operation| operation.operation_id.clone()) {
+        *uses.entry(id).or_default() += 1;
+    }
+    let v1 = paths.paths.iter_mut().filter(|(path, _)| path.starts_with("/api/v1/"));
+    for id in v1.flat_map(|(_, item)| operations(item)).filter_map(|operation| operation.operation_id.as_mut()) {
+        if uses[id] > 1 {
+            id.push_str("_v1");
         }
     }
 }

@@ -74,6 +74,13 @@ impl ManageConnection for Manager {
     }
 }
 
+/// Creates the database file, if need be, so that only we may read it. SQLite gives the files beside it the same mode.
+pub(super) fn create_private(url: &StorageUrl) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let StorageUrl::Sqlite(path) = url;
+    std::fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map(drop)
+}
+
 /// A pool for one purpose. Opens nothing yet.
 pub(super) fn pool(url: &StorageUrl, purpose: Purpose) -> Pool<Manager> {
     Pool::builder()
