@@ -1,7 +1,7 @@
 # What developers and CI run. `just` alone lists it.
 
 _list:
-    @just --list --unsorted
+    @{{just_executable()}} --list --unsorted
 
 # Everything that CI checks
 check: lint test

@@ -220,12 +220,14 @@ pub static CONFIG: Key = Key {
 #[must_use]
 pub fn suggestion(unknown: &str, known: &[&str]) -> String {
     let list = known.join(", ");
+    // What all variables begin with says nothing about which one was meant.
+    let bare = |name| str::trim_start_matches(name, VARIABLE_PREFIX);
     known
         .iter()
-        .map(|name| (distance(unknown, name), name))
+        .map(|name| (distance(bare(unknown), bare(name)), name))
         .min()
         // Farther than this, it is not a slip of the finger.
-        .filter(|(distance, name)| *distance <= name.len().div_ceil(3))
+        .filter(|(distance, name)| *distance <= bare(name).len().div_ceil(3))
         .map_or_else(|| format!("known are {list}"), |(_, name)| format!("did you mean {name}? (known are {list})"))
 }
 

@@ -210,6 +210,7 @@ fn postgres_is_refused_without_showing_its_password() {
 #[test]
 fn unknown_names_are_refused_with_the_nearest_known_one() {
     insta::assert_snapshot!(message(from_environment(&[("PAWPORT_PROT", "1")])), @"unknown environment variable PAWPORT_PROT: did you mean PAWPORT_PORT? (known are PAWPORT_HOST, PAWPORT_PORT, PAWPORT_PUBLIC_URL, PAWPORT_DATA_DIR, PAWPORT_DATABASE_URL, PAWPORT_ACCESS_TOKEN, PAWPORT_ACCESS_TOKEN_FILE, PAWPORT_MAX_CONCURRENT, PAWPORT_QUEUE_CAPACITY, PAWPORT_SHUTDOWN_TIMEOUT, PAWPORT_LOG, PAWPORT_LOG_FORMAT, PAWPORT_CONFIG)");
+    assert!(!message(from_environment(&[("PAWPORT_FOO", "1")])).contains("did you mean"));
     insta::assert_snapshot!(message(from_file("port = 1\ndata-dir = '/srv'")), @"unknown key data-dir in config file /etc/pawport.toml line 2: did you mean data_dir? (known are host, port, public_url, data_dir, database_url, access_token, access_token_file, max_concurrent, queue_capacity, shutdown_timeout, log, log_format)");
     insta::assert_snapshot!(message(from_file("[server]\nport = 1")), @"unknown key server in config file /etc/pawport.toml line 1: known are host, port, public_url, data_dir, database_url, access_token, access_token_file, max_concurrent, queue_capacity, shutdown_timeout, log, log_format");
     insta::assert_snapshot!(message(from_flags(&[("access_token", TOKEN)])), @"unknown key access_token on the command line: known are host, port, public_url, data_dir, database_url, max_concurrent, queue_capacity, shutdown_timeout, log, log_format, config");

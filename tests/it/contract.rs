@@ -8,6 +8,8 @@
 //! To add a storage: implement [`backends::Backend`] for it, and [`backends::Persistent`] if closing it loses nothing; then
 //! add a line to [`for_every_backend`], at the end of this file.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 mod audit;
 mod backends;
 mod claims;

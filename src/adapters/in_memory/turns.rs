@@ -89,7 +89,7 @@ impl State {
         claimed
     }
 
-    fn finish(&mut self, id: &TurnId, answer: NewMessage) -> bool {
+    fn finish(&mut self, id: &TurnId, answer: &NewMessage) -> bool {
         let Some(index) = self.turns.iter().position(|stored| stored.turn.id == *id && stored.is_claimed()) else {
             return false;
         };
@@ -142,7 +142,7 @@ impl TurnQueue for InMemoryStorage {
     }
 
     async fn finish(&self, turn: &TurnId, answer: NewMessage) -> Result<bool, StoreError> {
-        let finished = self.state().finish(turn, answer);
+        let finished = self.state().finish(turn, &answer);
         if finished {
             self.turns_changed.notify_one();
         }

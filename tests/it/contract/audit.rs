@@ -44,8 +44,8 @@ pub async fn recent_is_by_storing_newest_first(stores: &Stores) {
     for given in &expected {
         stores.audit.record(given).await.unwrap();
     }
-    let stored = stores.audit.recent(everything()).await.unwrap();
-    assert!(stored.iter().eq(expected.iter().rev()), "{stored:?}");
+    let entries = stores.audit.recent(everything()).await.unwrap();
+    assert!(entries.iter().eq(expected.iter().rev()), "{entries:?}");
 }
 
 pub async fn recent_is_limited(stores: &Stores) {

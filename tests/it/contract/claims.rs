@@ -66,11 +66,11 @@ pub async fn claim_stores_the_message_and_creates_the_session(stores: &Stores) {
 }
 
 pub async fn claim_takes_one_turn_of_a_session_at_a_time(stores: &Stores) {
-    let mut stored = Vec::new();
+    let mut waiting = Vec::new();
     for text in ["first", "second", "third"] {
-        stored.push(store(stores, "websocket_a", text).await);
+        waiting.push(store(stores, "websocket_a", text).await);
     }
-    for (turn, text) in stored.iter().zip(["first", "second", "third"]) {
+    for (turn, text) in waiting.iter().zip(["first", "second", "third"]) {
         assert_eq!(claim_texts(stores, 10, 0, 100).await, attempts([(text, 1)]));
         assert_eq!(claim(stores, 10, 0, 100).await, []);
         assert!(finish(stores, turn).await);
@@ -205,26 +205,26 @@ pub async fn no_turn_is_held_by_two_of_twenty_claimers(stores: &Stores) {
     assert_eq!(held.iter().collect::<HashSet<_>>().len(), 40, "each of them once");
 }
 
+/// Answers until nothing can be claimed. What is left then is held by other workers, who find what comes after it.
+async fn work(turns: Arc<dyn TurnQueue>) {
+    loop {
+        let claimed = turns.claim(2, at(0), at(100)).await.unwrap();
+        if claimed.is_empty() {
+            return;
+        }
+        for claimed in claimed {
+            let answer = format!("answer to {}", claimed.turn.message.text.as_str());
+            assert!(turns.finish(&claimed.turn.id, answered(&answer, 9)).await.unwrap());
+        }
+    }
+}
+
 pub async fn every_turn_is_answered_in_order_by_twenty_workers(stores: &Stores) {
     let mut expected: HashMap<String, Vec<String>> = HashMap::new();
     for number in 0..60 {
         let session = format!("s{}", number % 7);
         store(stores, &session, &number.to_string()).await;
         expected.entry(session).or_default().extend([number.to_string(), format!("answer to {number}")]);
-    }
-    /// Answers until nothing is unfinished. What is left when nothing can be claimed is held by another worker, who then
-    /// finds what comes after it.
-    async fn work(turns: Arc<dyn TurnQueue>) {
-        loop {
-            let claimed = turns.claim(2, at(0), at(100)).await.unwrap();
-            if claimed.is_empty() {
-                return;
-            }
-            for claimed in claimed {
-                let answer = format!("answer to {}", claimed.turn.message.text.as_str());
-                assert!(turns.finish(&claimed.turn.id, answered(&answer, 9)).await.unwrap());
-            }
-        }
     }
     at_once(20, |_| work(Arc::clone(&stores.turns))).await;
     assert_eq!(claim(stores, 10, 0, 100).await, []);

@@ -93,8 +93,7 @@ pub async fn turns_are_there_after_reopening(backend: impl Persistent) {
     // The lease is not over, but whoever had it is gone.
     assert_eq!(stores.turns.release_all().await.unwrap(), 1);
     let claimed = stores.turns.claim(10, at(0), at(100)).await.unwrap();
-    let claimed: Vec<_> =
-        claimed.iter().map(|claimed| (claimed.turn.message.text.as_str(), claimed.attempt)).collect();
+    let claimed: Vec<_> = claimed.iter().map(|claimed| (claimed.turn.message.text.as_str(), claimed.attempt)).collect();
     assert_eq!(claimed, [("claimed", 2), ("waiting", 1)]);
     assert!(stores.turns.finish(&claimed_turn.turn.id, answered("done", 6)).await.unwrap());
     assert_eq!(texts(stores, "b").await, ["claimed", "done"]);

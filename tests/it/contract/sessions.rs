@@ -33,8 +33,8 @@ pub async fn create_refuses_an_id_that_is_taken(stores: &Stores) {
 
 pub async fn append_creates_the_session(stores: &Stores) {
     let message = asked("hello", 5);
-    let stored = stores.sessions.append(&id("websocket_a"), message.clone()).await.unwrap();
-    assert_eq!(stored, Message { content: message.clone(), number: 1 });
+    let appended = stores.sessions.append(&id("websocket_a"), message.clone()).await.unwrap();
+    assert_eq!(appended, Message { content: message.clone(), number: 1 });
     let expected = SessionSummary::new(id("websocket_a"), at(5)).with(&message);
     assert_eq!(stores.sessions.find(&id("websocket_a")).await.unwrap(), Some(expected));
     assert_eq!(logged(stores).await, [""; 0], "a message is no change for the audit log");
@@ -119,14 +119,20 @@ pub async fn every_member_of_a_message_comes_back(stores: &Stores) {
         "nested": { "a": { "b": [] } }, "ключ": "値", "big": u64::MAX, "z": 1, "a": 2,
     });
     let metadata = [Metadata::empty(), Metadata::of(rich.as_object().unwrap())];
-    let texts = ["", " \t\r\n ", "it's \"quoted\" \\ %_ ; DROP TABLE messages; --", "🐾👩‍👩‍👧‍👦 ẞ ς İ 日本語", "\u{1}\u{7f}\u{fffd}\u{10ffff}"];
+    let texts = [
+        "",
+        " \t\r\n ",
+        "it's \"quoted\" \\ %_ ; DROP TABLE messages; --",
+        "🐾👩‍👩‍👧‍👦 ẞ ς İ 日本語",
+        "\u{1}\u{7f}\u{fffd}\u{10ffff}",
+    ];
     let mut expected = Vec::new();
     for (number, text) in (1..).zip(texts) {
         for (role, metadata) in [Role::User, Role::Assistant, Role::System].into_iter().zip(metadata.iter().cycle()) {
             let content = NewMessage { role, metadata: metadata.clone(), ..asked(text, number) };
-            let stored = stores.sessions.append(&id("websocket_a"), content.clone()).await.unwrap();
-            assert_eq!(stored.content, content);
-            expected.push(stored);
+            let message = stores.sessions.append(&id("websocket_a"), content.clone()).await.unwrap();
+            assert_eq!(message.content, content);
+            expected.push(message);
         }
     }
     assert_eq!(stores.sessions.history(&id("websocket_a"), everything()).await.unwrap(), expected);
@@ -144,8 +150,8 @@ pub async fn the_longest_text_comes_back(stores: &Stores) {
 pub async fn the_first_and_the_last_moment_come_back(stores: &Stores) {
     for (name, moment) in [("first", i64::MIN), ("last", i64::MAX)] {
         stores.sessions.create(&id(name), at(moment), &entry("created")).await.unwrap();
-        let stored = stores.sessions.append(&id(name), asked("x", moment)).await.unwrap();
-        assert_eq!(stores.sessions.history(&id(name), everything()).await.unwrap(), [stored]);
+        let message = stores.sessions.append(&id(name), asked("x", moment)).await.unwrap();
+        assert_eq!(stores.sessions.history(&id(name), everything()).await.unwrap(), [message]);
         let summary = stores.sessions.find(&id(name)).await.unwrap().unwrap();
         assert_eq!((summary.created, summary.last_activity), (at(moment), at(moment)));
     }
@@ -304,8 +310,8 @@ pub async fn a_session_of_the_same_id_begins_anew(stores: &Stores) {
     assert!(stores.sessions.remove(&session, &entry("removed")).await.unwrap());
 
     let message = asked("three", 10);
-    let stored = stores.sessions.append(&session, message.clone()).await.unwrap();
-    assert_eq!(stored.number, 1);
+    let appended = stores.sessions.append(&session, message.clone()).await.unwrap();
+    assert_eq!(appended.number, 1);
     let expected = SessionSummary::new(session.clone(), at(10)).with(&message);
     assert_eq!(stores.sessions.find(&session).await.unwrap(), Some(expected));
     assert_eq!(texts(stores, "websocket_a").await, ["three"]);

@@ -33,8 +33,8 @@ async fn finish(stores: &Stores, turn: &TurnId, answer: &str) -> bool {
 }
 
 pub async fn a_turn_is_stored_with_its_entry(stores: &Stores) {
-    let stored = store(stores, Enqueue { entry: entry("accepted"), ..turn("websocket_a", "hello", 5) }).await;
-    assert_eq!(stores.turns.state(&stored).await.unwrap(), Some(TurnState::Pending));
+    let waiting = store(stores, Enqueue { entry: entry("accepted"), ..turn("websocket_a", "hello", 5) }).await;
+    assert_eq!(stores.turns.state(&waiting).await.unwrap(), Some(TurnState::Pending));
     assert_eq!(logged(stores).await, ["accepted"]);
     // The message is stored when the turn is claimed, so that it stands where it is answered.
     assert_eq!(stores.sessions.find(&id("websocket_a")).await.unwrap(), None);
@@ -103,9 +103,10 @@ pub async fn twenty_deliveries_with_one_key_store_one_turn(stores: &Stores) {
         async move { (delivery.turn.id.clone(), turns.enqueue(delivery).await.unwrap()) }
     })
     .await;
-    let stored: Vec<&TurnId> = outcomes.iter().filter(|(_, outcome)| *outcome == Enqueued::Stored).map(|(id, _)| id).collect();
-    assert_eq!(stored.len(), 1, "{outcomes:?}");
-    let repeated = Enqueued::Repeated(stored[0].clone());
+    let winners: Vec<&TurnId> =
+        outcomes.iter().filter(|(_, outcome)| *outcome == Enqueued::Stored).map(|(id, _)| id).collect();
+    assert_eq!(winners.len(), 1, "{outcomes:?}");
+    let repeated = Enqueued::Repeated(winners[0].clone());
     assert_eq!(outcomes.iter().filter(|(_, outcome)| *outcome == repeated).count(), 19, "{outcomes:?}");
     assert_eq!(claim_all(stores).await.len(), 1);
     assert_eq!(logged(stores).await, ["accepted"]);
