@@ -3,6 +3,7 @@
 //! [`App::build`] puts services and router together from [`Parts`]; the program and the tests call the same function with
 //! different parts. There is no global.
 
+mod connections;
 mod serve;
 mod shutdown;
 mod workers;

@@ -11,6 +11,7 @@ mod schema;
 mod search;
 mod sessions;
 mod turns;
+mod upkeep;
 mod webhooks;
 mod writer;
 
@@ -44,8 +45,8 @@ pub struct SqlStorage {
     vault: Arc<dyn Vault>,
     /// Rung when a turn may have become claimable.
     turn_ready: Notify,
-    /// Rung when a message waits for the search index.
-    message_stored: Notify,
+    /// Rung when a message waits for the search index, or a removed session for its messages to go.
+    upkeep_due: Notify,
 }
 
 impl SqlStorage {
@@ -69,7 +70,7 @@ impl SqlStorage {
             writer,
             vault,
             turn_ready: Notify::new(),
-            message_stored: Notify::new(),
+            upkeep_due: Notify::new(),
         }))
     }
 

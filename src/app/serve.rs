@@ -1,5 +1,6 @@
 //! Starting, running, stopping.
 
+use super::connections::serve_connections;
 use super::shutdown::Shutdown;
 use super::{App, Parts, Settings, workers};
 use crate::adapters::agents::builtin::BuiltinAgent;
@@ -96,7 +97,7 @@ async fn open_stores(
     let storage = storage.with_context(|| format!("the database {shown} cannot be used"))?;
     let stores = Stores::of(&storage);
     let stop = shutdown.soft.clone();
-    tracker.spawn(async move { storage.index_search(stop).await });
+    tracker.spawn(async move { storage.keep_up(stop).await });
     Ok(stores)
 }
 
@@ -136,8 +137,7 @@ pub async fn run(
     deadline: Duration,
 ) -> Result<(), RunError> {
     let App { router, agent, stop } = app;
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let mut server = tracker.spawn(async move { serving.await });
+    let mut server = tracker.spawn(serve_connections(listener, router, tracker.clone(), stop.clone()));
     let mut answering = tracker.spawn(workers::answer_turns(Arc::clone(&agent), stop.clone()));
     tracker.spawn(workers::clean_up(Arc::clone(&agent), stop.clone()));
 
@@ -152,7 +152,7 @@ pub async fn run(
         let answered = answering.await;
         // Whoever waits for a turn that was not begun is told that it takes longer; it will be answered after the next start.
         agent.stop_waiting();
-        server.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        server.await.map_err(|error| error.to_string())?;
         answered.map_err(|error| error.to_string())
     };
     let finished = tokio::select! {

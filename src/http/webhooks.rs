@@ -292,12 +292,14 @@ struct DeliveryView {
 )]
 async fn deliver(
     State(webhooks): State<Arc<Webhooks>>,
-    ApiPath(slot): ApiPath,
+    slot: Result<ApiPath, ApiError>,
     parameters: Parameters,
     headers: HeaderMap,
     RawBody(body): RawBody,
 ) -> Result<Json<DeliveryView>, ApiError> {
     let wait = parameters.flag("wait")?;
+    // A name that is not text is the name of no slot, and refused like any other.
+    let slot = slot.map_or(String::new(), |ApiPath(slot)| slot);
     let delivery = Delivery { slot: &slot, headers: proof_headers(&headers), body: &body };
     let (sender, reply) = oneshot::channel::<Reply>();
     // Whoever waited may be gone by the time of the answer.

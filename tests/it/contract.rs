@@ -114,6 +114,7 @@ macro_rules! contract {
             what_is_said_later_is_found_too
             removed_messages_are_not_found
             removal_before_the_storage_settles_leaves_nothing_behind
+            what_comes_and_goes_while_the_storage_settles_is_found_or_not
             a_session_of_the_same_id_is_searched_anew
             a_common_word_fills_the_limit_with_the_newest
             a_rare_word_is_found_among_many_messages
@@ -148,6 +149,7 @@ macro_rules! contract {
             finish_drops_the_answer_to_a_removed_session
             finish_drops_the_answer_to_a_session_that_began_anew
             an_answer_is_kept_for_a_key
+            an_answer_is_kept_for_a_key_even_if_its_session_was_removed
             forget_drops_old_answers_and_their_keys
             forget_leaves_unfinished_turns
             ready_returns_after_a_turn_was_stored

@@ -28,6 +28,12 @@ diesel::table! {
 }
 
 diesel::table! {
+    removed_sessions (session_key) {
+        session_key -> BigInt,
+    }
+}
+
+diesel::table! {
     search_progress (name) {
         name -> Text,
         through -> BigInt,
@@ -77,6 +83,3 @@ diesel::table! {
         context -> Text,
     }
 }
-
-diesel::allow_tables_to_appear_in_same_query!(sessions, messages);
-diesel::joinable!(messages -> sessions (session_key));

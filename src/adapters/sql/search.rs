@@ -8,21 +8,17 @@
 //! 2. **The index**, for what is not common: it gives all messages that contain the text, if there are not too many.
 //!
 //! The index (SQLite FTS5 with the trigram tokenizer) is kept by a background job, because a message would otherwise wait
-//! for it: [`SqlStorage::index_search`]. Messages it has not come to yet are read. `docs/decisions/0007` has the numbers.
+//! for it: `upkeep.rs`. Messages it has not come to yet are read. `docs/decisions/0007` has the numbers.
 
 use super::connection::AnyConnection;
 use super::errors::{Failure, corrupt};
 use super::schema::{messages, search_progress, sessions};
 use super::sessions::{SessionRow, spoken};
-use super::SqlStorage;
 use crate::domain::session::{Role, SearchHit, SearchQuery, SessionSummary};
 use crate::domain::text::{PageLimit, excerpt};
-use crate::ports::store::StoreError;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use std::collections::HashMap;
-use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 diesel::define_sql_function! {
     /// Where `needle` begins in `text`, counted from 1; 0 if it is not in it.
@@ -37,10 +33,6 @@ const READ_WITHOUT_INDEX: i64 = 3_000;
 const READ_PER_SESSION: i64 = 1_000;
 /// How many hits of the index are looked at.
 const INDEX_HITS: usize = 1_000;
-/// How many messages are indexed in one transaction, which others wait for.
-const INDEX_BATCH: i64 = 200;
-/// How long the indexer lets messages gather.
-const INDEX_PAUSE: Duration = Duration::from_millis(200);
 
 /// A session, and its first message that contains the text.
 type Hits = HashMap<i64, i64>;
@@ -154,56 +146,6 @@ fn present(
 }
 
 /// The key of the last message that is indexed.
-fn through(connection: &mut AnyConnection) -> QueryResult<i64> {
+pub(super) fn through(connection: &mut AnyConnection) -> QueryResult<i64> {
     search_progress::table.find("messages").select(search_progress::through).first(connection)
-}
-
-/// Indexes the next messages; gives how many those were.
-fn index_batch(connection: &mut AnyConnection) -> Result<u64, Failure> {
-    let done = through(connection)?;
-    let keys: Vec<i64> = messages::table
-        .filter(messages::key.gt(done))
-        .order(messages::key)
-        .limit(INDEX_BATCH)
-        .select(messages::key)
-        .load(connection)?;
-    let Some(last) = keys.last() else { return Ok(0) };
-    let AnyConnection::Sqlite(inner) = connection;
-    diesel::sql_query("INSERT INTO search (rowid, folded) SELECT key, folded FROM messages WHERE key > ? AND key <= ?")
-        .bind::<BigInt, _>(done)
-        .bind::<BigInt, _>(last)
-        .execute(inner)?;
-    let progress = search_progress::table.find("messages");
-    diesel::update(progress).set(search_progress::through.eq(last)).execute(connection)?;
-    Ok(keys.len() as u64)
-}
-
-impl SqlStorage {
-    /// Indexes all messages that wait for it; gives how many those were.
-    ///
-    /// # Errors
-    /// `Unavailable`, `Failed`; what was indexed until then stays indexed.
-    pub async fn index_pending(&self) -> Result<u64, StoreError> {
-        let mut total = 0;
-        loop {
-            match self.write("search.index", index_batch).await? {
-                0 => return Ok(total),
-                indexed => total += indexed,
-            }
-        }
-    }
-
-    /// Keeps the search index up to date until `stop`.
-    pub async fn index_search(&self, stop: CancellationToken) {
-        let keep_indexing = async {
-            loop {
-                if let Err(error) = self.index_pending().await {
-                    tracing::error!(error = &error as &dyn std::error::Error, "messages could not be indexed");
-                }
-                self.message_stored.notified().await;
-                tokio::time::sleep(INDEX_PAUSE).await;
-            }
-        };
-        stop.run_until_cancelled(keep_indexing).await;
-    }
 }

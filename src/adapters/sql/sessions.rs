@@ -2,7 +2,7 @@
 
 use super::connection::AnyConnection;
 use super::errors::{Failure, corrupt};
-use super::schema::{messages, sessions};
+use super::schema::{messages, removed_sessions, sessions};
 use super::{SqlStorage, audit, search};
 use crate::domain::audit::AuditEntry;
 use crate::domain::session::{
@@ -101,7 +101,7 @@ fn insert_session(connection: &mut AnyConnection, session: &SessionSummary) -> Q
 }
 
 /// Adds a message to the session called `id`, which is created if it is new. For every store that adds messages, in its
-/// own transaction; whoever calls it rings [`SqlStorage::message_stored`] afterwards.
+/// own transaction; whoever calls it rings `SqlStorage::upkeep_due` afterwards.
 pub(super) fn append(
     connection: &mut AnyConnection,
     id: &SessionId,
@@ -167,7 +167,7 @@ impl SessionStore for SqlStorage {
     async fn append(&self, to: &SessionId, message: NewMessage) -> Result<Message, StoreError> {
         let id = to.clone();
         let appended = self.write("sessions.append", move |connection| append(connection, &id, message)).await;
-        self.message_stored.notify_one();
+        self.upkeep_due.notify_one();
         appended.map(|(_, message)| message)
     }
 
@@ -246,13 +246,15 @@ impl SessionStore for SqlStorage {
     async fn remove(&self, id: &SessionId, entry: &AuditEntry) -> Result<bool, StoreError> {
         let (id, entry) = (id.clone(), entry.clone());
         let removed = self.write("sessions.remove", move |connection| {
-            let session = sessions::table.filter(sessions::id.eq(id.as_str()));
-            let removed = diesel::delete(session).execute(connection)? > 0;
-            if removed {
-                audit::insert(connection, &entry)?;
-            }
-            Ok(removed)
+            let Some(session) = row_of(connection, &id)? else { return Ok(false) };
+            diesel::delete(sessions::table.find(session.key)).execute(connection)?;
+            let key = removed_sessions::session_key.eq(session.key);
+            diesel::insert_into(removed_sessions::table).values(key).execute(connection)?;
+            audit::insert(connection, &entry)?;
+            Ok(true)
         });
-        removed.await
+        let removed = removed.await;
+        self.upkeep_due.notify_one();
+        removed
     }
 }

@@ -206,7 +206,7 @@ impl TurnQueue for SqlStorage {
         lease_until: Timestamp,
     ) -> Result<Vec<ClaimedTurn>, StoreError> {
         let claimed = self.write("turns.claim", move |connection| claim(connection, limit, now, lease_until)).await;
-        self.message_stored.notify_one();
+        self.upkeep_due.notify_one();
         claimed
     }
 
@@ -226,7 +226,7 @@ impl TurnQueue for SqlStorage {
         let turn = turn.clone();
         let finished = self.write("turns.finish", move |connection| finish(connection, &turn, answer)).await;
         self.turn_ready.notify_one();
-        self.message_stored.notify_one();
+        self.upkeep_due.notify_one();
         finished
     }
 

@@ -68,7 +68,7 @@ impl Backend for Sqlite {
     }
 
     async fn settle(&self) {
-        self.storage.index_pending().await.unwrap();
+        self.storage.upkeep().await.unwrap();
     }
 }
 

@@ -377,6 +377,35 @@ pub async fn removal_before_the_storage_settles_leaves_nothing_behind(stores: &S
     assert_eq!(found(stores, "another").await, [""; 0]);
 }
 
+pub async fn what_comes_and_goes_while_the_storage_settles_is_found_or_not(stores: &Stores, settle: impl AsyncFn()) {
+    for task in 0..40 {
+        stores.sessions.append(&id(&format!("s{task}")), asked("a needle", 5)).await.unwrap();
+    }
+    let changes = at_once(40, |task: usize| {
+        let sessions = Arc::clone(&stores.sessions);
+        async move {
+            let session = id(&format!("s{task}"));
+            if task.is_multiple_of(2) {
+                assert!(sessions.remove(&session, &entry("removed")).await.unwrap());
+            } else {
+                let moment = i64::try_from(100 + task).unwrap();
+                sessions.append(&session, asked("another needle", moment)).await.unwrap();
+            }
+        }
+    });
+    let settling = async {
+        for _ in 0..10 {
+            settle().await;
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::join!(changes, settling);
+    let expected: Vec<String> = (0..40).rev().filter(|task| task % 2 == 1).map(|task| format!("s{task}")).collect();
+    for query in ["needle", "ne", "another needle"] {
+        assert_eq!(found(stores, query).await, expected, "{query:?}");
+    }
+}
+
 pub async fn a_session_of_the_same_id_is_searched_anew(stores: &Stores, settle: impl AsyncFn()) {
     for round in ["first", "second"] {
         let text = format!("the {round} needle");

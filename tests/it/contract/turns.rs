@@ -211,6 +211,17 @@ pub async fn an_answer_is_kept_for_a_key(stores: &Stores) {
     assert_eq!(stores.turns.state(&turn).await.unwrap(), Some(TurnState::Done("  the answer 🐾\n".to_owned())));
 }
 
+pub async fn an_answer_is_kept_for_a_key_even_if_its_session_was_removed(stores: &Stores) {
+    let delivery = || keyed(turn("websocket_a", "question", 5), "k");
+    let turn = store_and_claim(stores, delivery()).await;
+    assert!(stores.sessions.remove(&id("websocket_a"), &entry("removed")).await.unwrap());
+    assert!(finish(stores, &turn, "answer").await);
+    assert_eq!(stores.turns.state(&turn).await.unwrap(), Some(TurnState::Done("answer".to_owned())));
+    // Otherwise a repeated delivery would bring back what the user has removed.
+    assert_eq!(stores.turns.enqueue(delivery()).await.unwrap(), Enqueued::Repeated(turn));
+    assert_eq!(stores.sessions.find(&id("websocket_a")).await.unwrap(), None);
+}
+
 pub async fn forget_drops_old_answers_and_their_keys(stores: &Stores) {
     for (key, moment) in [("a", 10), ("b", 20), ("c", 30)] {
         let turn = store_and_claim(stores, keyed(turn(key, "question", moment), key)).await;

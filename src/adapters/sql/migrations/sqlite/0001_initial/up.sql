@@ -1,5 +1,7 @@
+-- AUTOINCREMENT, here and below: a key is never given twice, so that what is left of a removed session never belongs to
+-- another, and "indexed through this message" stays true after the newest messages were removed.
 CREATE TABLE sessions (
-    key INTEGER PRIMARY KEY NOT NULL,
+    key INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
     id TEXT NOT NULL UNIQUE,
     user_title TEXT,
     first_words TEXT NOT NULL,
@@ -10,11 +12,11 @@ CREATE TABLE sessions (
 );
 CREATE INDEX sessions_by_activity ON sessions (last_activity, key);
 
--- AUTOINCREMENT: a key is never given twice, so that "indexed through this key" stays true after the newest messages
--- were removed. `folded` stands last, so that reading a message does not touch the pages of a long copy.
+-- `session_key` refers to no row for a while after a session was removed: see `removed_sessions`. `folded` stands last,
+-- so that reading a message does not touch the pages of a long copy.
 CREATE TABLE messages (
     key INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
-    session_key BIGINT NOT NULL REFERENCES sessions (key) ON DELETE CASCADE,
+    session_key BIGINT NOT NULL,
     number BIGINT NOT NULL,
     id TEXT NOT NULL,
     role TEXT NOT NULL,
@@ -24,6 +26,12 @@ CREATE TABLE messages (
     folded TEXT NOT NULL
 );
 CREATE UNIQUE INDEX messages_by_session ON messages (session_key, number);
+
+-- Sessions whose messages are still to be deleted. Removing a session takes no longer for having many messages: the row is
+-- gone at once, and the messages go a few at a time.
+CREATE TABLE removed_sessions (
+    session_key BIGINT PRIMARY KEY NOT NULL
+);
 
 -- The index of the folded texts by their trigrams. It holds the messages up to and including `through`; those after it
 -- are few, and a search reads them one by one until the indexer has come to them.

@@ -1,0 +1,93 @@
+//! What is done after the answer, a little at a time: messages go into the search index, and those of removed sessions go.
+//!
+//! Both would make a request wait, the one for the index, the other for every message of a long session. Both are written
+//! down in tables, so nothing is forgotten when the program ends.
+
+use super::SqlStorage;
+use super::connection::AnyConnection;
+use super::errors::Failure;
+use super::schema::{messages, removed_sessions, search_progress};
+use super::search::through;
+use crate::ports::store::StoreError;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How many messages are worked on in one transaction, which others wait for.
+const BATCH: i64 = 200;
+
+/// How long work is left to gather.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long to wait after the storage failed.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(10);
+
+/// Indexes the next messages; gives how many those were.
+fn index_batch(connection: &mut AnyConnection) -> Result<u64, Failure> {
+    let done = through(connection)?;
+    let keys: Vec<i64> = messages::table
+        .filter(messages::key.gt(done))
+        .order(messages::key)
+        .limit(BATCH)
+        .select(messages::key)
+        .load(connection)?;
+    let Some(last) = keys.last() else { return Ok(0) };
+    let AnyConnection::Sqlite(inner) = connection;
+    diesel::sql_query("INSERT INTO search (rowid, folded) SELECT key, folded FROM messages WHERE key > ? AND key <= ?")
+        .bind::<BigInt, _>(done)
+        .bind::<BigInt, _>(last)
+        .execute(inner)?;
+    let progress = search_progress::table.find("messages");
+    diesel::update(progress).set(search_progress::through.eq(last)).execute(connection)?;
+    Ok(keys.len() as u64)
+}
+
+/// Deletes the next messages of removed sessions; gives how many steps that was, 0 if there was nothing to do. The index is
+/// told by a trigger.
+fn purge_batch(connection: &mut AnyConnection) -> Result<u64, Failure> {
+    let session = removed_sessions::table.select(removed_sessions::session_key).first::<i64>(connection).optional()?;
+    let Some(session) = session else { return Ok(0) };
+    let of_session = messages::table.filter(messages::session_key.eq(session));
+    let keys: Vec<i64> = of_session.limit(BATCH).select(messages::key).load(connection)?;
+    for key in &keys {
+        diesel::delete(messages::table.find(key)).execute(connection)?;
+    }
+    if keys.is_empty() {
+        diesel::delete(removed_sessions::table.find(session)).execute(connection)?;
+    }
+    Ok(1.max(keys.len() as u64))
+}
+
+impl SqlStorage {
+    /// Does all upkeep that is due; gives how much that was.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Failed`; what was done until then stays done.
+    pub async fn upkeep(&self) -> Result<u64, StoreError> {
+        let mut total = 0;
+        loop {
+            let done = self.write("upkeep.index", index_batch).await? + self.write("upkeep.purge", purge_batch).await?;
+            if done == 0 {
+                return Ok(total);
+            }
+            total += done;
+        }
+    }
+
+    /// Does what upkeep becomes due, until `stop`.
+    pub async fn keep_up(&self, stop: CancellationToken) {
+        let keep_up = async {
+            loop {
+                if let Err(error) = self.upkeep().await {
+                    tracing::error!(error = &error as &dyn std::error::Error, "upkeep of the database failed");
+                    tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+                    continue;
+                }
+                self.upkeep_due.notified().await;
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        stop.run_until_cancelled(keep_up).await;
+    }
+}

@@ -1,0 +1,70 @@
+//! Taking connections: not too many, none that dawdles, and none that is cut off when the server stops.
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How many connections are open at once, which keeps us below the 1,024 files that a process may commonly open. Who comes
+/// then waits in the system's queue.
+const MAX_CONNECTIONS: usize = 900;
+
+/// How long a client may take to send the head of a request; also how long a connection may stay idle between two.
+const HEAD_TIME: Duration = Duration::from_secs(60);
+
+/// How long to wait after the system refused a connection, for lack of files most likely.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Serves `router` on every connection until `stop`; then waits for the open requests.
+pub async fn serve_connections(listener: TcpListener, router: Router, tracker: TaskTracker, stop: CancellationToken) {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let service = TowerToHyperService::new(router);
+    let open = GracefulShutdown::new();
+    while let Some(Ok(permit)) = stop.run_until_cancelled(Arc::clone(&permits).acquire_owned()).await {
+        let Some(stream) = stop.run_until_cancelled(accept(&listener)).await else { break };
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .serve_connection(TokioIo::new(stream), service.clone());
+        let connection = open.watch(connection);
+        tracker.spawn(async move {
+            // What fails here is the client's or the network's: it went away, or did not speak HTTP.
+            if let Err(error) = connection.await {
+                tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    open.shutdown().await;
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Answers are written whole; waiting for more to send only delays them.
+                let _ = stream.set_nodelay(true);
+                return stream;
+            }
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "connections cannot be taken");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}

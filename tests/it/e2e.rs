@@ -1,0 +1,17 @@
+//! The real program, started as a process of its own and used over a socket.
+//!
+//! Here is what cannot be seen from inside: start and end of the process, its streams, its files, signals, and what is
+//! left after a kill. Everything else is tested closer to where it is decided.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod binary;
+mod boot;
+mod cli;
+mod client;
+mod refusals;
+mod restart;
+mod secrets;
+mod shutdown;
+mod webhook_to_sse;
+mod wire;

@@ -1,0 +1,265 @@
+//! Runs the program: a place for its files, its process, and what it writes.
+
+#![expect(clippy::disallowed_methods, reason = "the program under test is a child process")]
+
+use super::client::Client;
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The longest that anything may take here, however slow the machine is. Nothing waits this long when all is well.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often a condition is looked at that cannot be waited for.
+const GLANCE: Duration = Duration::from_millis(2);
+
+/// A home directory of the test's own. It outlives the servers that use it.
+pub struct Place(TempDir);
+
+impl Place {
+    pub fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    /// A path in this place.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Where the servers of this place keep what they keep.
+    pub fn data_dir(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    /// The token of the last server that was started here.
+    pub fn token(&self) -> String {
+        std::fs::read_to_string(self.data_dir().join("access_token")).unwrap()
+    }
+
+    /// The program with these arguments, in this place. Nothing of the environment of the tests reaches it.
+    pub fn program(&self, arguments: &[&str]) -> Program {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pawport"));
+        command.args(arguments);
+        self.prepare(command)
+    }
+
+    /// The same with the data directory of this place. That is a flag, which must not be among the arguments.
+    pub fn program_with_data(&self, arguments: &[&str]) -> Program {
+        let mut program = self.program(arguments);
+        program.0.arg("--data-dir").arg(self.data_dir());
+        program
+    }
+
+    /// The same after a line of shell, for what a process inherits and `Command` cannot set.
+    pub fn program_after(&self, line: &str, arguments: &[&str]) -> Program {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!(r#"{line}; exec "$0" "$@""#), env!("CARGO_BIN_EXE_pawport")]);
+        command.args(arguments).arg("--data-dir").arg(self.data_dir());
+        self.prepare(command)
+    }
+
+    /// A server on a free port. More flags may be given.
+    #[track_caller]
+    pub fn serve(&self, flags: &[&str]) -> Server {
+        self.program_with_data(&[&["serve", "--port", "0"], flags].concat()).start()
+    }
+
+    fn prepare(&self, mut command: Command) -> Program {
+        command.env_clear().current_dir(self.0.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if let Some(path) = std::env::var_os("PATH") {
+            command.env("PATH", path);
+        }
+        command.env("HOME", self.path("home"));
+        Program(command)
+    }
+}
+
+/// The program, not started yet.
+pub struct Program(Command);
+
+impl Program {
+    /// Sets a variable in its environment.
+    pub fn env(mut self, name: &str, value: impl AsRef<Path>) -> Self {
+        self.0.env(name, value.as_ref());
+        self
+    }
+
+    /// Takes a variable out of its environment.
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.0.env_remove(name);
+        self
+    }
+
+    /// Gives it another standard output than one that is collected.
+    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
+        self.0.stdout(stdout);
+        self
+    }
+
+    /// Gives it another standard error than one that is collected.
+    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.0.stderr(stderr);
+        self
+    }
+
+    /// Starts it and waits for its end.
+    #[track_caller]
+    pub fn run(self) -> Ended {
+        self.spawn().end()
+    }
+
+    /// Starts it as a server and waits until it says where it listens.
+    #[track_caller]
+    pub fn start(self) -> Server {
+        let process = self.spawn();
+        process.stdout.wait_until("the server says where it listens", |text| text.contains('\n'));
+        let line = process.stdout.text();
+        let address = line.lines().next().and_then(|line| line.strip_prefix("listening on http://"));
+        let address = address.and_then(|address| address.parse().ok());
+        let address = address.unwrap_or_else(|| panic!("the first line is {line:?}, and then: {}", process.stderr.text()));
+        Server { process, address }
+    }
+
+    /// Starts it.
+    pub fn spawn(mut self) -> Process {
+        let mut child = self.0.spawn().unwrap();
+        let stdout = child.stdout.take().map_or_else(Output::default, Output::of);
+        let stderr = child.stderr.take().map_or_else(Output::default, Output::of);
+        Process { child, stdout, stderr }
+    }
+}
+
+/// What a process writes, as it comes.
+#[derive(Clone, Default)]
+pub struct Output(Arc<(Mutex<Vec<u8>>, Condvar)>);
+
+impl Output {
+    /// Collects what can be read, until the end or an error: a terminal ends with one.
+    pub fn of(mut source: impl Read + Send + 'static) -> Self {
+        let output = Self::default();
+        let shared = output.clone();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = source.read(&mut buffer) {
+                let (text, changed) = &*shared.0;
+                text.lock().unwrap().extend_from_slice(&buffer[..length]);
+                changed.notify_all();
+            }
+        });
+        output
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.0.lock().unwrap()).into_owned()
+    }
+
+    #[track_caller]
+    pub fn wait_until(&self, what: &str, condition: impl Fn(&str) -> bool) {
+        let (text, changed) = &*self.0;
+        let waiting = |text: &mut Vec<u8>| !condition(&String::from_utf8_lossy(text));
+        let (text, outcome) = changed.wait_timeout_while(text.lock().unwrap(), PATIENCE, waiting).unwrap();
+        let so_far = String::from_utf8_lossy(&text).into_owned();
+        drop(text);
+        assert!(!outcome.timed_out(), "waited in vain until {what}; written so far: {so_far:?}");
+    }
+}
+
+/// A process. Killed when dropped, so that a failing test leaves none behind.
+pub struct Process {
+    child: Child,
+    pub stdout: Output,
+    pub stderr: Output,
+}
+
+/// What is left of a process.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    /// The exit status; none if a signal ended it.
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+}
+
+impl Process {
+    pub fn signal(&self, signal: Signal) {
+        signal::kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits until it ends by itself.
+    #[track_caller]
+    pub fn end(mut self) -> Ended {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if Instant::now() < deadline => std::thread::sleep(GLANCE),
+                None => panic!("the process does not end; it wrote: {}{}", self.stdout.text(), self.stderr.text()),
+            }
+        };
+        // What it wrote last may still be on its way to us: the reader holds the other half until the end.
+        for output in [&self.stdout, &self.stderr] {
+            while Arc::strong_count(&output.0) > 1 && Instant::now() < deadline {
+                std::thread::sleep(GLANCE);
+            }
+        }
+        Ended { status, stdout: self.stdout.text(), stderr: self.stderr.text() }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- standard error of the program:\n{}", self.stderr.text());
+        }
+    }
+}
+
+/// A running server.
+pub struct Server {
+    pub process: Process,
+    pub address: SocketAddr,
+}
+
+impl Server {
+    /// A client with the token that the server made for `place`.
+    pub fn client(&self, place: &Place) -> Client {
+        Client::new(self.address, &place.token())
+    }
+
+    /// Stops it as a person or a service manager would, and expects that all went well.
+    #[track_caller]
+    pub fn stop(self) -> Ended {
+        self.process.signal(Signal::SIGTERM);
+        let ended = self.process.end();
+        assert_eq!(ended.code(), Some(0), "{ended:?}");
+        ended
+    }
+
+    /// Ends it in the middle of whatever it does.
+    #[track_caller]
+    pub fn kill(self) {
+        self.process.signal(Signal::SIGKILL);
+        let ended = self.process.end();
+        assert_eq!(ended.code(), None, "{ended:?}");
+    }
+}
