@@ -81,13 +81,7 @@ impl App {
                 Arc::clone(&clock),
                 Arc::clone(&entropy),
             )),
-            webhooks: Arc::new(Webhooks::new(
-                stores.webhooks,
-                Arc::clone(&agent),
-                Arc::clone(&audit),
-                clock,
-                entropy,
-            )),
+            webhooks: Arc::new(Webhooks::new(stores.webhooks, Arc::clone(&agent), Arc::clone(&audit), clock, entropy)),
             agent: Arc::clone(&agent),
             audit,
             readiness: Arc::new(Readiness::new(stores.probe)),
@@ -99,7 +93,6 @@ impl App {
     }
 
     /// The router, for tests that call it without a socket.
-    #[must_use]
     pub fn router(&self) -> Router {
         self.router.clone()
     }

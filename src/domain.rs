@@ -7,6 +7,8 @@
 //! conversation; [`webhook`] is how a message comes in; [`agent`] is how it is answered; [`audit`] and [`auth`] say who
 //! did what and who may; [`event`] is what an observer hears of it.
 
+#![warn(missing_docs)]
+
 pub mod agent;
 pub mod audit;
 pub mod auth;

@@ -174,6 +174,7 @@ impl MakeRequestId for NumberedRequests {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the middleware hands it over like this")]
 fn panicked(panic: Box<dyn Any + Send>) -> axum::response::Response {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!(panic = text.unwrap_or("without a text"), "a request panicked");

@@ -7,6 +7,8 @@
 //! **One method is one atomic change.** A change that the audit log must know takes its entry along, and both are stored or
 //! neither is; if nothing was changed, the entry is not stored either.
 
+#![warn(missing_docs)]
+
 pub mod agent;
 pub mod audit;
 pub mod clock;

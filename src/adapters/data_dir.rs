@@ -48,8 +48,8 @@ impl DataDir {
             .mode(0o600)
             .open(&file)
             .with_context(|| {
-                format!("the data directory {} cannot be written; choose another with --data-dir", path.display())
-            })?;
+            format!("the data directory {} cannot be written; choose another with --data-dir", path.display())
+        })?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

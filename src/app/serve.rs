@@ -104,12 +104,12 @@ async fn open_stores(
 /// Says where the server is. The first line is for programs that wait for it; a person gets the rest.
 fn announce(address: SocketAddr) {
     let mut out = std::io::stdout().lock();
-    let mut text = format!("listening on http://{address}\n");
-    if out.is_terminal() {
-        text.push_str(&format!(
-            "\n  Open        http://{address}/\n  Your token  pawport token show\n  Stop        Ctrl-C\n\n"
-        ));
-    }
+    let for_a_person = if out.is_terminal() {
+        format!("\n  Open        http://{address}/\n  Your token  pawport token show\n  Stop        Ctrl-C\n\n")
+    } else {
+        String::new()
+    };
+    let text = format!("listening on http://{address}\n{for_a_person}");
     // Whoever started us may have closed the pipe; the server runs all the same.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
@@ -121,7 +121,9 @@ pub enum RunError {
     #[error("the server stopped because a part of it failed: {0}")]
     PartFailed(String),
     /// Open work did not finish in time.
-    #[error("the server stopped before all open work was finished; turns that were not answered are taken up at the next start")]
+    #[error(
+        "the server stopped before all open work was finished; turns that were not answered are taken up at the next start"
+    )]
     NotFinished,
 }
 
@@ -142,6 +144,8 @@ pub async fn run(
     tracker.spawn(workers::clean_up(Arc::clone(&agent), stop.clone()));
 
     tokio::select! {
+        // Asked in this order: told to stop, the others end too.
+        biased;
         () = stop.cancelled() => {}
         ended = &mut server => return Err(RunError::PartFailed(format!("listening: {ended:?}"))),
         ended = &mut answering => return Err(RunError::PartFailed(format!("answering: {ended:?}"))),

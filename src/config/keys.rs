@@ -224,24 +224,9 @@ pub fn suggestion(unknown: &str, known: &[&str]) -> String {
     let bare = |name| str::trim_start_matches(name, VARIABLE_PREFIX);
     known
         .iter()
-        .map(|name| (distance(bare(unknown), bare(name)), name))
+        .map(|name| (strsim::levenshtein(bare(unknown), bare(name)), name))
         .min()
         // Farther than this, it is not a slip of the finger.
         .filter(|(distance, name)| *distance <= bare(name).len().div_ceil(3))
         .map_or_else(|| format!("known are {list}"), |(_, name)| format!("did you mean {name}? (known are {list})"))
-}
-
-/// How many characters must be added, removed or replaced to make one text of the other (Levenshtein).
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (above, character) in left.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], above + 1);
-        for (column, other) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(character != *other);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[right.len()]
 }

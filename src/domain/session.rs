@@ -57,9 +57,9 @@ impl SessionId {
     /// The channel the session belongs to: the text before the first underscore, or all of it if there is none.
     #[must_use]
     pub fn channel(&self) -> &str {
-        let prefix = CHANNELS_WITH_UNDERSCORE.iter().find(|name| {
-            self.0.strip_prefix(**name).is_some_and(|rest| rest.starts_with('_'))
-        });
+        let prefix = CHANNELS_WITH_UNDERSCORE
+            .iter()
+            .find(|name| self.0.strip_prefix(**name).is_some_and(|rest| rest.starts_with('_')));
         match prefix {
             Some(name) => name,
             None => self.0.split('_').next().unwrap_or(&self.0),

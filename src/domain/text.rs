@@ -21,6 +21,12 @@ impl PageLimit {
     pub fn get(self) -> usize {
         usize::from(self.0)
     }
+
+    /// The same as databases count.
+    #[must_use]
+    pub fn as_i64(self) -> i64 {
+        i64::from(self.0)
+    }
 }
 
 /// Why a text was refused. The wording is fit for the person who sent it.

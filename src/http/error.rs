@@ -107,7 +107,11 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         if let Some(cause) = &self.cause {
             // The span of the request, which has its id, is around this line.
-            tracing::error!(status = self.status.as_u16(), error = &**cause as &dyn std::error::Error, "request failed");
+            tracing::error!(
+                status = self.status.as_u16(),
+                error = &**cause as &dyn std::error::Error,
+                "request failed"
+            );
         }
         let mut response = (self.status, Json(serde_json::json!({ "detail": self.detail }))).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {

@@ -118,7 +118,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let query = Query::from_request_parts(parts, state).await;
-        let Query(pairs) = query.map_err(|_| ApiError::invalid("query_parsing", &["query"], "unreadable query string"))?;
+        let Query(pairs) =
+            query.map_err(|_| ApiError::invalid("query_parsing", &["query"], "unreadable query string"))?;
         Ok(Self(pairs))
     }
 }

@@ -11,11 +11,7 @@ use axum::response::Response;
 use std::sync::Arc;
 
 /// Lets a request with a good credential through, with its [`Principal`], and answers all others with 401.
-pub async fn gate(
-    State(tokens): State<Arc<Tokens>>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
+pub async fn gate(State(tokens): State<Arc<Tokens>>, mut request: Request, next: Next) -> Result<Response, ApiError> {
     let principal = bearer(request.headers()).and_then(|token| tokens.authenticate(token)).cloned();
     let principal = principal.ok_or_else(ApiError::unauthorized)?;
     request.extensions_mut().insert(principal);

@@ -46,7 +46,10 @@ pub fn document() -> OpenApi {
         )
         .components(Some(
             ComponentsBuilder::new()
-                .security_scheme("bearer", SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()))
+                .security_scheme(
+                    "bearer",
+                    SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()),
+                )
                 .build(),
         ))
         .security(Some([SecurityRequirement::new("bearer", Vec::<String>::new())]))

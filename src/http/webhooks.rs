@@ -333,7 +333,9 @@ fn refusal(refused: Refused) -> ApiError {
     match refused {
         Refused::Proof => ApiError::new(StatusCode::FORBIDDEN, refused.to_string()),
         Refused::Payload(PayloadRejected::NotJson) => ApiError::bad_request(refused.to_string()),
-        Refused::Payload(PayloadRejected::NotAnObject) => ApiError::invalid("dict_type", &["body"], refused.to_string()),
+        Refused::Payload(PayloadRejected::NotAnObject) => {
+            ApiError::invalid("dict_type", &["body"], refused.to_string())
+        }
         Refused::Payload(PayloadRejected::Content) => {
             ApiError::invalid("string_error", &["body", "content"], refused.to_string())
         }

@@ -1,9 +1,9 @@
 //! The audit log.
 
+use super::SqlStorage;
 use super::connection::AnyConnection;
 use super::errors::{Failure, corrupt};
 use super::schema::audit;
-use super::SqlStorage;
 use crate::domain::audit::{AuditEntry, Severity};
 use crate::domain::text::PageLimit;
 use crate::domain::time::Timestamp;
@@ -93,7 +93,7 @@ impl AuditLog for SqlStorage {
                 audit::status,
                 audit::context,
             );
-            let rows = audit::table.select(columns).order(audit::key.desc()).limit(limit.get() as i64);
+            let rows = audit::table.select(columns).order(audit::key.desc()).limit(limit.as_i64());
             Ok(rows.load::<Row>(connection)?)
         });
         rows.await?.into_iter().map(AuditEntry::try_from).collect()

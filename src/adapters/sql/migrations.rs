@@ -52,10 +52,9 @@ fn refuse_newer(applied: &[MigrationVersion<'static>]) -> Result<(), StoreError>
 }
 
 fn known() -> Result<Vec<String>, StoreError> {
-    use diesel::migration::{Migration, MigrationSource};
+    use diesel::migration::MigrationSource;
     let migrations = MigrationSource::<Sqlite>::migrations(&SQLITE).map_err(StoreError::Failed)?;
-    let mut versions: Vec<String> =
-        migrations.iter().map(|migration: &Box<dyn Migration<Sqlite>>| migration.name().version().to_string()).collect();
+    let mut versions: Vec<String> = migrations.iter().map(|migration| migration.name().version().to_string()).collect();
     versions.sort();
     Ok(versions)
 }

@@ -32,7 +32,7 @@ const READ_WITHOUT_INDEX: i64 = 3_000;
 /// How much of a long session is read: its newest messages.
 const READ_PER_SESSION: i64 = 1_000;
 /// How many hits of the index are looked at.
-const INDEX_HITS: usize = 1_000;
+const INDEX_HITS: i64 = 1_000;
 
 /// A session, and its first message that contains the text.
 type Hits = HashMap<i64, i64>;
@@ -111,7 +111,7 @@ fn ask_index(connection: &mut AnyConnection, needle: &str) -> Result<Vec<(i64, i
     )
     .bind::<Text, _>(format!("%{needle}%"))
     .bind::<Text, _>(needle)
-    .bind::<BigInt, _>(INDEX_HITS as i64)
+    .bind::<BigInt, _>(INDEX_HITS)
     .load::<IndexHit>(inner)?;
     let mut hits: Vec<(i64, i64)> = messages::table
         .filter(messages::key.gt(through(connection)?))

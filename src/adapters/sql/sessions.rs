@@ -46,14 +46,8 @@ impl TryFrom<SessionRow> for SessionSummary {
 }
 
 /// The columns of a message without the folded copy, which nobody reads back.
-const MESSAGE: (
-    messages::number,
-    messages::id,
-    messages::role,
-    messages::sent,
-    messages::metadata,
-    messages::content,
-) = (messages::number, messages::id, messages::role, messages::sent, messages::metadata, messages::content);
+const MESSAGE: (messages::number, messages::id, messages::role, messages::sent, messages::metadata, messages::content) =
+    (messages::number, messages::id, messages::role, messages::sent, messages::metadata, messages::content);
 
 #[derive(Queryable)]
 struct MessageRow {
@@ -181,7 +175,7 @@ impl SessionStore for SqlStorage {
             connection.transaction(|connection| {
                 let rows: Vec<SessionRow> = sessions::table
                     .order((sessions::last_activity.desc(), sessions::key.desc()))
-                    .limit(limit.get() as i64)
+                    .limit(limit.as_i64())
                     .offset(i64::try_from(offset).unwrap_or(i64::MAX))
                     .load(connection)?;
                 let total: i64 = sessions::table.count().get_result(connection)?;
@@ -200,7 +194,7 @@ impl SessionStore for SqlStorage {
             let newest_first = messages::table
                 .filter(messages::session_key.eq(session.key))
                 .order(messages::number.desc())
-                .limit(limit.get() as i64);
+                .limit(limit.as_i64());
             Ok(newest_first.select(MESSAGE).load::<MessageRow>(connection)?)
         });
         rows.await?.into_iter().rev().map(Message::try_from).collect()
@@ -214,7 +208,7 @@ impl SessionStore for SqlStorage {
                 .filter(messages::session_key.eq(session.key))
                 .filter(messages::number.gt(i64::try_from(after).unwrap_or(i64::MAX)))
                 .order(messages::number)
-                .limit(limit.get() as i64);
+                .limit(limit.as_i64());
             Ok(following.select(MESSAGE).load::<MessageRow>(connection)?)
         });
         rows.await?.into_iter().map(Message::try_from).collect()
@@ -233,8 +227,7 @@ impl SessionStore for SqlStorage {
         let (id, title, entry) = (id.clone(), title.clone(), entry.clone());
         let changed = self.write("sessions.set_title", move |connection| {
             let session = sessions::table.filter(sessions::id.eq(id.as_str()));
-            let changed =
-                diesel::update(session).set(sessions::user_title.eq(title.as_str())).execute(connection)? > 0;
+            let changed = diesel::update(session).set(sessions::user_title.eq(title.as_str())).execute(connection)? > 0;
             if changed {
                 audit::insert(connection, &entry)?;
             }

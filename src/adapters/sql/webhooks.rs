@@ -48,7 +48,8 @@ impl Row {
             name: WebhookName::parse(&self.name).map_err(|error| corrupt("webhooks", "name", &self.name, error))?,
             secret: WebhookSecret::from_stored(SecretString::from(secret)),
             scheme: Scheme::parse(&self.scheme).ok_or_else(|| refused("scheme", "an unknown scheme"))?,
-            session: SessionMode::parse(&self.session_mode).ok_or_else(|| refused("session_mode", "an unknown mode"))?,
+            session: SessionMode::parse(&self.session_mode)
+                .ok_or_else(|| refused("session_mode", "an unknown mode"))?,
             sync_timeout: timeout.ok_or_else(|| refused("sync_timeout", "out of bounds"))?,
             created: Timestamp(self.created),
             description: self.description,

@@ -199,7 +199,7 @@ impl Agent {
         self.turns.ready().await;
     }
 
-    /// Takes up to `limit` turns, to be given to [`Agent::handle`].
+    /// Takes up to `limit` turns, to be given to [`Agent::run`].
     ///
     /// # Errors
     /// As the store's.

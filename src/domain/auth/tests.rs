@@ -13,7 +13,9 @@ fn a_token_matches_itself_only() {
 
 #[test]
 fn weak_or_odd_tokens_are_refused() {
-    for text in ["", "short", &"x".repeat(31), &"x".repeat(257), &"é".repeat(40), &format!("{} {}", "x".repeat(20), "y")] {
+    for text in
+        ["", "short", &"x".repeat(31), &"x".repeat(257), &"é".repeat(40), &format!("{} {}", "x".repeat(20), "y")]
+    {
         assert_eq!(AccessToken::parse(&SecretString::from(text)).err(), Some(AccessTokenRejected), "{text:?}");
     }
 }

@@ -23,7 +23,9 @@ fn the_channel_is_read_back_even_if_its_name_has_an_underscore() {
 
 #[test]
 fn reserved_and_unsafe_names_are_not_sessions() {
-    for name in ["", "_index", "_aliases", "websocket_x_compaction", ":index", "a b", "a\0", "a\"b", "ü", "a\nb", "a\\b"] {
+    for name in
+        ["", "_index", "_aliases", "websocket_x_compaction", ":index", "a b", "a\0", "a\"b", "ü", "a\nb", "a\\b"]
+    {
         assert_eq!(SessionId::parse(name), Err(NotASessionId), "{name:?}");
     }
     assert!(SessionId::parse(&"x".repeat(200)).is_ok());

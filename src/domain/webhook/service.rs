@@ -212,7 +212,8 @@ impl Webhooks {
         let unreported = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).count(now);
         let Some(left_out) = unreported else { return };
         // The name is the stranger's text: only a possible one is repeated.
-        let target = WebhookName::parse(slot).map_or_else(|_| "(not a webhook name)".to_owned(), |n| n.as_str().to_owned());
+        let target =
+            WebhookName::parse(slot).map_or_else(|_| "(not a webhook name)".to_owned(), |n| n.as_str().to_owned());
         let happening = Happening::refused("webhook", "webhook_refused", &target).with("left_out", left_out);
         if let Err(error) = self.audit.record(happening).await {
             tracing::error!(error = &error as &dyn std::error::Error, "a refused delivery could not be audited");

@@ -1,10 +1,10 @@
 //! A session as a file, written page by page, so that a long one is never in memory as a whole.
 
 use super::view::MessageView;
+use crate::domain::session::Message;
 use crate::domain::session::SessionId;
 use crate::domain::session::export::{ExportFormat, ExportHead, message_to_markdown};
 use crate::domain::session::service::Sessions;
-use crate::domain::session::Message;
 use crate::http::error::ApiError;
 use crate::http::time::{minute, rfc3339};
 use crate::ports::store::StoreError;

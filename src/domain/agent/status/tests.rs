@@ -49,10 +49,7 @@ fn an_error_is_shown_for_thirty_seconds() {
     tracker.apply(&a, started(), at(0));
     tracker.apply(&b, started(), at(0));
     tracker.apply(&a, Input::Failed { reason: "no model".to_owned() }, at(1));
-    assert_eq!(
-        line(&mut tracker, 2),
-        "degraded 1 [websocket_a=Error(\"no model\")@2 websocket_b=Thinking@2]"
-    );
+    assert_eq!(line(&mut tracker, 2), "degraded 1 [websocket_a=Error(\"no model\")@2 websocket_b=Thinking@2]");
     assert_eq!(line(&mut tracker, 31), "active 1 [websocket_b=Thinking@31]");
 }
 
