@@ -349,3 +349,6 @@ impl AgentOutput for Recorder<'_> {
         self.board.tell(self.session, input);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,7 +94,7 @@ pub struct Webhooks {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     /// Stands in for the secret of a slot that does not exist, so that its refusal takes the same work.
-    decoy: [WebhookSecret; 2],
+    decoy: WebhookSecret,
     refusals: Mutex<Refusals>,
 }
 
@@ -108,7 +108,7 @@ impl Webhooks {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        let decoy = [Scheme::Any, Scheme::Standard].map(|scheme| WebhookSecret::generate(random(&*entropy), scheme));
+        let decoy = WebhookSecret::generate(random(&*entropy), Scheme::Any);
         Self { store, agent, audit, clock, entropy, decoy, refusals: Mutex::default() }
     }
 
@@ -197,8 +197,7 @@ impl Webhooks {
         };
         let (scheme, secret) = match &found {
             Some(webhook) => (webhook.scheme, &webhook.secret),
-            None if delivery.headers.standard_id.is_some() => (Scheme::Standard, &self.decoy[1]),
-            None => (Scheme::Any, &self.decoy[0]),
+            None => (Scheme::Any, &self.decoy),
         };
         let proof = signature::verify(scheme, secret, &delivery.headers, delivery.body, now);
         if let (Some(webhook), Ok(proof)) = (found, proof) {

@@ -1,0 +1,184 @@
+//! The agent with an in-memory queue, a scripted runner and a clock that is moved by hand.
+
+use super::*;
+use crate::adapters::events::BroadcastEvents;
+use crate::adapters::fake::{ManualClock, Script, ScriptedAgent, SeededEntropy};
+use crate::adapters::in_memory::InMemoryStorage;
+use crate::domain::agent::status::SessionState;
+use crate::domain::auth::{CredentialKind, Principal};
+use crate::domain::text::PageLimit;
+use crate::ports::events::{EventStream, Heard};
+use crate::ports::sessions::SessionStore;
+use futures_util::{FutureExt, StreamExt};
+use std::sync::mpsc;
+
+struct Fixture {
+    agent: Agent,
+    storage: Arc<InMemoryStorage>,
+    clock: Arc<ManualClock>,
+    heard: EventStream,
+}
+
+fn agent_that(runner: ScriptedAgent) -> Fixture {
+    let storage = Arc::new(InMemoryStorage::new());
+    let clock = Arc::new(ManualClock::at(Timestamp(1_000_000)));
+    let entropy = Arc::new(SeededEntropy::new(1));
+    let events = Arc::new(BroadcastEvents::default());
+    let heard = events.subscribe();
+    let audit = Arc::new(Audit::new(storage.clone(), clock.clone(), entropy.clone()));
+    let limits = AgentLimits { max_concurrent: 5, queue_capacity: 100 };
+    let agent = Agent::new(storage.clone(), Arc::new(runner), events, audit, clock.clone(), entropy, limits);
+    Fixture { agent, storage, clock, heard }
+}
+
+impl Fixture {
+    fn submission(&self, session: &str, text: &str, key: Option<&str>) -> Submission {
+        let principal = Principal { kind: CredentialKind::WebhookSecret, id: "ci".to_owned() };
+        Submission {
+            id: self.agent.new_turn_id(),
+            session: SessionId::parse(session).unwrap(),
+            text: MessageText::parse(text).unwrap(),
+            metadata: Metadata::empty(),
+            key: key.map(|key| DeduplicationKey::new("ci", key).unwrap()),
+            happening: Happening::success(&principal, "webhook_accepted", "ci"),
+        }
+    }
+
+    /// Claims, runs and finishes everything that waits.
+    async fn answer_all(&self) {
+        loop {
+            let claimed = self.agent.claim(10).await.unwrap();
+            if claimed.is_empty() {
+                return;
+            }
+            for turn in claimed {
+                let answer = self.agent.run(&turn).await;
+                self.agent.finish(&turn, &answer).await.unwrap();
+            }
+        }
+    }
+
+    /// What was heard since the last call: for each event the state as a whole, and the sessions with theirs.
+    fn heard(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        while let Some(Some(Heard::Event(Event::AgentStatusChanged(status)))) = self.heard.next().now_or_never() {
+            let sessions: Vec<&SessionState> = status.sessions.iter().map(|session| &session.state).collect();
+            lines.push(format!("{} {sessions:?}", status.state.as_str()));
+        }
+        lines
+    }
+
+    async fn said(&self, session: &str) -> Vec<String> {
+        let id = SessionId::parse(session).unwrap();
+        let history = self.storage.history(&id, PageLimit::clamped(100)).await.unwrap();
+        history
+            .iter()
+            .map(|message| format!("{}: {}", message.content.role.as_str(), message.content.text.as_str()))
+            .collect()
+    }
+}
+
+fn wait_for_reply() -> (OnReply, mpsc::Receiver<String>) {
+    let (sender, receiver) = mpsc::channel();
+    (Box::new(move |reply: Reply| sender.send(reply.text).unwrap()), receiver)
+}
+
+#[tokio::test]
+async fn a_turn_with_a_tool_is_told_step_by_step_and_stored() {
+    let script = Script::new().tool_started("ls").tool_finished().text("Three ").text("files.");
+    let mut fixture = agent_that(ScriptedAgent::following([script]));
+    let (on_reply, reply) = wait_for_reply();
+    fixture.agent.submit(fixture.submission("webhook_1", "How many files?", None), Some(on_reply)).await.unwrap();
+    assert!(fixture.said("webhook_1").await.is_empty(), "the message is stored when its turn comes");
+
+    fixture.answer_all().await;
+    assert_eq!(
+        fixture.heard(),
+        ["active [Thinking]", "active [ToolRunning(\"ls\")]", "active [Thinking]", "active [Streaming]", "idle []",]
+    );
+    assert_eq!(fixture.said("webhook_1").await, ["user: How many files?", "assistant: Three files."]);
+    assert_eq!(reply.try_recv().unwrap(), "Three files.");
+}
+
+#[tokio::test]
+async fn what_was_said_before_a_failure_is_kept_with_the_reason() {
+    let script = Script::new().text("I think").fail("The model went away");
+    let mut fixture = agent_that(ScriptedAgent::following([script]));
+    fixture.agent.submit(fixture.submission("webhook_1", "Why?", None), None).await.unwrap();
+    fixture.answer_all().await;
+    assert_eq!(fixture.said("webhook_1").await[1], "assistant: I think\n\nThe model went away");
+    assert_eq!(fixture.heard().last().unwrap(), "degraded [Error(\"The model went away\")]");
+    fixture.clock.advance(Duration::from_secs(30));
+    assert_eq!(fixture.agent.status().state.as_str(), "idle");
+}
+
+#[tokio::test]
+async fn a_turn_that_was_interrupted_three_times_is_not_tried_again() {
+    let fixture = agent_that(ScriptedAgent::answering("fine"));
+    fixture.agent.submit(fixture.submission("webhook_1", "Boom", None), None).await.unwrap();
+    for _ in 0..MAX_ATTEMPTS {
+        // The program ends between the claim and the answer.
+        assert_eq!(fixture.agent.claim(1).await.unwrap().len(), 1);
+        fixture.agent.recover().await.unwrap();
+    }
+    fixture.answer_all().await;
+    let said = fixture.said("webhook_1").await;
+    assert_eq!(said.len(), 2, "the message is stored once: {said:?}");
+    assert!(said[1].contains("could not be answered"), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_repeated_message_gets_the_first_answer_while_it_waits_and_afterwards() {
+    let fixture = agent_that(ScriptedAgent::answering("once"));
+    let first = fixture.agent.submit(fixture.submission("webhook_1", "Hello", Some("id-1")), None).await.unwrap();
+    let (early, early_reply) = wait_for_reply();
+    let again =
+        fixture.agent.submit(fixture.submission("webhook_2", "Hello", Some("id-1")), Some(early)).await.unwrap();
+    assert_eq!(first, again);
+    assert!(early_reply.try_recv().is_err());
+
+    fixture.answer_all().await;
+    assert_eq!(early_reply.try_recv().unwrap(), "once");
+    let (late, late_reply) = wait_for_reply();
+    fixture.agent.submit(fixture.submission("webhook_3", "Hello", Some("id-1")), Some(late)).await.unwrap();
+    assert_eq!(late_reply.try_recv().unwrap(), "once");
+    assert!(fixture.said("webhook_2").await.is_empty() && fixture.said("webhook_3").await.is_empty());
+    assert!(fixture.agent.waiting().is_empty(), "nobody is left waiting");
+}
+
+#[tokio::test]
+async fn answers_are_forgotten_after_a_day_and_the_message_counts_anew() {
+    let fixture = agent_that(ScriptedAgent::answering("x"));
+    let first = fixture.agent.submit(fixture.submission("webhook_1", "Hello", Some("id-1")), None).await.unwrap();
+    fixture.answer_all().await;
+    fixture.clock.advance(REPEATS_ANSWERED_FOR);
+    assert_eq!(fixture.agent.forget_old_answers().await.unwrap(), 0);
+    fixture.clock.advance(Duration::from_millis(1));
+    assert_eq!(fixture.agent.forget_old_answers().await.unwrap(), 1);
+    let second = fixture.agent.submit(fixture.submission("webhook_2", "Hello", Some("id-1")), None).await.unwrap();
+    assert_ne!(first, second);
+}
+
+#[tokio::test]
+async fn who_finishes_second_stores_and_tells_nothing() {
+    let fixture = agent_that(ScriptedAgent::answering("x"));
+    fixture.agent.submit(fixture.submission("webhook_1", "Hello", None), None).await.unwrap();
+    let turn = fixture.agent.claim(1).await.unwrap().remove(0);
+    let answer = fixture.agent.run(&turn).await;
+    fixture.agent.finish(&turn, &answer).await.unwrap();
+    fixture.agent.finish(&turn, &answer).await.unwrap();
+    assert_eq!(fixture.said("webhook_1").await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_lease_that_is_renewed_is_not_taken_over() {
+    let fixture = agent_that(ScriptedAgent::answering("x"));
+    fixture.agent.submit(fixture.submission("webhook_1", "Hello", None), None).await.unwrap();
+    let turn = fixture.agent.claim(1).await.unwrap().remove(0);
+    fixture.clock.advance(LEASE - Duration::from_secs(1));
+    fixture.agent.renew(std::slice::from_ref(&turn.turn.id)).await.unwrap();
+    fixture.clock.advance(LEASE - Duration::from_secs(1));
+    assert!(fixture.agent.claim(1).await.unwrap().is_empty());
+    fixture.clock.advance(Duration::from_secs(2));
+    assert_eq!(fixture.agent.claim(1).await.unwrap()[0].attempt, 2);
+}
