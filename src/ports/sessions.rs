@@ -33,8 +33,8 @@ pub trait SessionStore: Send + Sync {
     /// `Unavailable`, `Corrupt`, `Failed`.
     async fn find(&self, id: &SessionId) -> Result<Option<SessionSummary>, StoreError>;
 
-    /// Sessions by last activity, newest first (the one created later first where that is equal), after leaving out the
-    /// first `offset`; and how many there are in all.
+    /// Sessions by last activity, newest first, after leaving out the first `offset`; and how many there are in all. Where
+    /// the activity is equal, the session that was stored later comes first, whatever the time of its creation.
     ///
     /// # Errors
     /// `Unavailable`, `Corrupt`, `Failed`.
@@ -55,10 +55,11 @@ pub trait SessionStore: Send + Sync {
     /// Sessions with a message that contains the text, compared in folded form and taken literally; the one with the
     /// newest activity first. One hit a session: its first.
     ///
-    /// **Contract:** a message is found as soon as it is stored. Every hit does contain the text. The answer is complete,
-    /// and its order exact, while at most 1,000 messages contain the text, or while `limit` of the 300 newest sessions do;
-    /// beyond that a storage may leave out sessions whose hits are older than the newest 1,000. Texts of one or two
-    /// characters may be looked for in the newest 3,000 sessions only.
+    /// **Contract:** a message is found as soon as it is stored, and every hit does contain the text. The answer is
+    /// complete and its order exact while at most 1,000 messages contain the text, or while `limit` of the 300 newest
+    /// sessions do; beyond that a storage may leave out sessions whose hits are older than the newest 1,000. A text without
+    /// three characters in a row other than `%` and `_` may be looked for in the newest 1,000 messages of the newest 3,000
+    /// sessions only. In a session of more than 1,000 messages the hit may be another than the first.
     ///
     /// # Errors
     /// `Unavailable`, `Corrupt`, `Failed`.

@@ -38,19 +38,21 @@ pub enum Enqueued {
 pub trait TurnQueue: Send + Sync {
     /// Stores a turn.
     ///
-    /// **Contract:** once this returned `Stored`, the turn is answered some day, whatever happens to the program.
+    /// **Contract:** once this returned `Stored`, the turn is answered some day, whatever happens to the program. A repeated
+    /// delivery is `Repeated` even if the queue is full.
     ///
     /// # Errors
-    /// `Unavailable`, `Failed`.
+    /// `Conflict` if there is a turn of that id; `Unavailable`, `Failed`.
     async fn enqueue(&self, enqueue: Enqueue) -> Result<Enqueued, StoreError>;
 
     /// Waits until there may be something to claim. May return without reason; returns at once if something was stored or
     /// finished since the last call returned.
     async fn ready(&self);
 
-    /// Takes up to `limit` turns, oldest first, for us alone until `lease_until`: those that wait, have no unfinished turn
-    /// of their session before them, or whose lease ended before `now`. Stores the message of each in its session, which
-    /// is created if it is new.
+    /// Takes up to `limit` turns, oldest first, for us alone up to and including `lease_until`: those that wait and have no
+    /// unfinished turn of their session before them, and those whose lease ended before `now`. Stores the message of each
+    /// in its session, which is created if it is new. A turn whose session was removed after its message was stored comes
+    /// with an empty summary, and the session is not created again.
     ///
     /// **Contract:** no turn is held by two. The message of a turn is stored once, however often the turn is claimed.
     ///
@@ -66,8 +68,9 @@ pub trait TurnQueue: Send + Sync {
     async fn extend(&self, turns: &[TurnId], lease_until: Timestamp) -> Result<(), StoreError>;
 
     /// Stores the answer of a claimed turn in its session and ends the turn, both or neither. False, and nothing is
-    /// stored, if the turn is not claimed (somebody else finished it). If the session was removed in the meantime, the
-    /// turn ends and the answer is dropped.
+    /// stored, if the turn is not claimed (somebody else finished it). If the session was removed in the meantime, even if
+    /// one of the same id began since, the turn ends without a message; the answer of a turn with a key is still kept for
+    /// who asks again.
     ///
     /// # Errors
     /// `Unavailable`, `Failed`.
@@ -80,7 +83,7 @@ pub trait TurnQueue: Send + Sync {
     /// `Unavailable`, `Failed`.
     async fn state(&self, turn: &TurnId) -> Result<Option<TurnState>, StoreError>;
 
-    /// Makes every claimed turn claimable again, and says how many those were. For the start of the only program that
+    /// Makes every claimed turn claimable again, whatever its lease, and says how many those were. For the start of the only program that
     /// uses this storage: whoever held them is gone.
     ///
     /// # Errors

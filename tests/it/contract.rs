@@ -106,13 +106,13 @@ macro_rules! contract {
             every_role_is_searched_and_the_title_is_not
             the_first_matching_message_of_a_session_is_its_hit
             a_text_said_long_ago_is_the_hit_even_if_it_was_said_again
-            one_and_two_characters_said_long_ago_are_enough
             the_excerpt_is_around_the_hit
             the_end_of_the_longest_text_is_found
             the_newest_activity_comes_first
             the_session_created_later_comes_first_where_activity_is_equal
             what_is_said_later_is_found_too
             removed_messages_are_not_found
+            many_removed_messages_do_not_hide_the_one_that_remains
             removal_before_the_storage_settles_leaves_nothing_behind
             what_comes_and_goes_while_the_storage_settles_is_found_or_not
             a_session_of_the_same_id_is_searched_anew
@@ -136,6 +136,7 @@ macro_rules! contract {
             a_turn_is_stored_with_its_entry
             a_repeated_key_names_the_first_turn_and_stores_nothing
             turns_without_a_key_are_never_repeated
+            a_second_turn_of_the_same_id_is_a_conflict
             a_full_queue_stores_nothing
             a_repeated_key_is_recognised_by_a_full_queue
             claimed_turns_count_against_the_capacity_and_finished_ones_do_not

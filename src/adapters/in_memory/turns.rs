@@ -61,17 +61,20 @@ impl State {
         self.turns.iter().filter(|stored| stored.is_unfinished()).count() as u64
     }
 
-    fn enqueue(&mut self, Enqueue { turn, key, capacity, entry }: Enqueue) -> Enqueued {
+    fn enqueue(&mut self, Enqueue { turn, key, capacity, entry }: Enqueue) -> Result<Enqueued, StoreError> {
         let same = |stored: &&StoredTurn| key.is_some() && stored.key == key;
         if let Some(earlier) = self.turns.iter().find(same) {
-            return Enqueued::Repeated(earlier.turn.id.clone());
+            return Ok(Enqueued::Repeated(earlier.turn.id.clone()));
         }
         if self.unfinished() >= capacity {
-            return Enqueued::Full;
+            return Ok(Enqueued::Full);
+        }
+        if self.turns.iter().any(|stored| stored.turn.id == turn.id) {
+            return Err(StoreError::Conflict);
         }
         self.turns.push(StoredTurn { turn, key, attempts: 0, lease_until: None, asked_in: None, answer: None });
         self.audit.push(entry);
-        Enqueued::Stored
+        Ok(Enqueued::Stored)
     }
 
     fn claim(&mut self, limit: usize, now: Timestamp, lease_until: Timestamp) -> Vec<ClaimedTurn> {
@@ -111,7 +114,7 @@ impl State {
 #[async_trait]
 impl TurnQueue for InMemoryStorage {
     async fn enqueue(&self, enqueue: Enqueue) -> Result<Enqueued, StoreError> {
-        let enqueued = self.state().enqueue(enqueue);
+        let enqueued = self.state().enqueue(enqueue)?;
         if enqueued == Enqueued::Stored {
             self.turns_changed.notify_one();
         }

@@ -60,7 +60,7 @@ diesel::table! {
         state -> Integer,
         attempts -> Integer,
         lease_until -> BigInt,
-        message_stored -> Bool,
+        session_key -> Nullable<BigInt>,
         deduplication_key -> Nullable<Text>,
         accepted -> BigInt,
         message_id -> Text,

@@ -29,12 +29,12 @@ diesel::define_sql_function! {
 const READ_FIRST: i64 = 300;
 /// How many are read if the index cannot be asked.
 const READ_WITHOUT_INDEX: i64 = 3_000;
-/// How much of a long session is read: its newest messages.
+/// How much of a long session is read: its newest messages, and for the first hit its oldest.
 const READ_PER_SESSION: i64 = 1_000;
 /// How many hits of the index are looked at.
 const INDEX_HITS: i64 = 1_000;
 
-/// A session, and its first message that contains the text.
+/// A session, and a message of it that contains the text, the first one known.
 type Hits = HashMap<i64, i64>;
 
 /// See [`crate::ports::sessions::SessionStore::search`].
@@ -45,11 +45,11 @@ pub(super) fn search(
 ) -> Result<Vec<SearchHit>, Failure> {
     let needle = query.folded();
     if !index_can_help(needle) {
-        let hits = read(connection, needle, READ_WITHOUT_INDEX, limit)?;
-        return present(connection, &hits, query, limit);
+        let read = read(connection, needle, READ_WITHOUT_INDEX, limit)?;
+        return present(connection, &read.hits, query, limit);
     }
-    let mut hits = read(connection, needle, READ_FIRST, limit)?;
-    if hits.len() < limit.get() {
+    let Read { mut hits, all_of_it } = read(connection, needle, READ_FIRST, limit)?;
+    if hits.len() < limit.get() || !all_of_it {
         for (message, session) in ask_index(connection, needle)? {
             hits.entry(session).and_modify(|first| *first = message.min(*first)).or_insert(message);
         }
@@ -62,14 +62,21 @@ fn index_can_help(needle: &str) -> bool {
     needle.split(['%', '_']).any(|piece| piece.chars().nth(2).is_some())
 }
 
+/// What reading found.
+struct Read {
+    hits: Hits,
+    /// False if a session without a hit has older messages that were not read.
+    all_of_it: bool,
+}
+
 /// Reads the newest `sessions_read` sessions, until `limit` of them contain the text.
-fn read(connection: &mut AnyConnection, needle: &str, sessions_read: i64, limit: PageLimit) -> Result<Hits, Failure> {
+fn read(connection: &mut AnyConnection, needle: &str, sessions_read: i64, limit: PageLimit) -> Result<Read, Failure> {
     let newest: Vec<(i64, i64)> = sessions::table
         .order((sessions::last_activity.desc(), sessions::key.desc()))
         .limit(sessions_read)
         .select((sessions::key, sessions::message_count))
         .load(connection)?;
-    let mut hits = Hits::new();
+    let mut read = Read { hits: Hits::new(), all_of_it: true };
     for (session, message_count) in newest {
         let first: Option<i64> = messages::table
             .filter(messages::session_key.eq(session))
@@ -79,14 +86,17 @@ fn read(connection: &mut AnyConnection, needle: &str, sessions_read: i64, limit:
             .select(messages::key)
             .first(connection)
             .optional()?;
-        if let Some(message) = first {
-            hits.insert(session, message);
-            if hits.len() >= limit.get() {
-                break;
+        match first {
+            Some(message) => {
+                read.hits.insert(session, message);
+                if read.hits.len() >= limit.get() {
+                    break;
+                }
             }
+            None => read.all_of_it &= message_count <= READ_PER_SESSION,
         }
     }
-    Ok(hits)
+    Ok(read)
 }
 
 #[derive(QueryableByName)]
@@ -106,6 +116,7 @@ fn ask_index(connection: &mut AnyConnection, needle: &str) -> Result<Vec<(i64, i
     let indexed = diesel::sql_query(
         "SELECT messages.key AS message, messages.session_key AS session
          FROM search JOIN messages ON messages.key = search.rowid
+         JOIN sessions ON sessions.key = messages.session_key
          WHERE search.folded LIKE ? AND instr(search.folded, ?) > 0
          ORDER BY search.rowid DESC LIMIT ?",
     )
@@ -133,7 +144,8 @@ fn present(
     found.sort_unstable_by_key(|session| std::cmp::Reverse((session.last_activity, session.key)));
     found.truncate(limit.get());
     let hit = |session: SessionRow| {
-        let (role, content) = spoken(connection, hits[&session.key])?;
+        let message = first_hit(connection, session.key, hits[&session.key], query.folded())?;
+        let (role, content) = spoken(connection, message)?;
         let session = SessionSummary::try_from(session)?;
         let role = Role::parse(&role);
         Ok(SearchHit {
@@ -143,6 +155,20 @@ fn present(
         })
     };
     found.into_iter().map(hit).collect()
+}
+
+/// The first message of the session that contains the text, if that is among its first [`READ_PER_SESSION`]; else `known`.
+fn first_hit(connection: &mut AnyConnection, session: i64, known: i64, needle: &str) -> Result<i64, Failure> {
+    let earlier: Option<i64> = messages::table
+        .filter(messages::session_key.eq(session))
+        .filter(messages::number.le(READ_PER_SESSION))
+        .filter(messages::key.lt(known))
+        .filter(instr(messages::folded, needle).gt(0))
+        .order(messages::number)
+        .select(messages::key)
+        .first(connection)
+        .optional()?;
+    Ok(earlier.unwrap_or(known))
 }
 
 /// The key of the last message that is indexed.

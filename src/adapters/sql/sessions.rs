@@ -94,13 +94,13 @@ fn insert_session(connection: &mut AnyConnection, session: &SessionSummary) -> Q
     diesel::insert_into(sessions::table).values(values).returning(sessions::key).get_result(connection)
 }
 
-/// Adds a message to the session called `id`, which is created if it is new. For every store that adds messages, in its
+/// Adds a message to the session called `id`, which is created if it is new; gives its key, what it is now, and the message. For every store that adds messages, in its
 /// own transaction; whoever calls it rings `SqlStorage::upkeep_due` afterwards.
 pub(super) fn append(
     connection: &mut AnyConnection,
     id: &SessionId,
     message: NewMessage,
-) -> Result<(SessionSummary, Message), Failure> {
+) -> Result<(i64, SessionSummary, Message), Failure> {
     let (key, session) = if let Some(row) = row_of(connection, id)? {
         let key = row.key;
         let session = SessionSummary::try_from(row)?.with(&message);
@@ -128,7 +128,7 @@ pub(super) fn append(
     );
     diesel::insert_into(messages::table).values(values).execute(connection)?;
     let number = session.message_count;
-    Ok((session, Message { content: message, number }))
+    Ok((key, session, Message { content: message, number }))
 }
 
 /// The session called `id`.
@@ -136,10 +136,10 @@ pub(super) fn find(connection: &mut AnyConnection, id: &SessionId) -> Result<Opt
     Ok(row_of(connection, id)?.map(SessionSummary::try_from).transpose()?)
 }
 
-/// Whether there is a session called `id`.
-pub(super) fn exists(connection: &mut AnyConnection, id: &SessionId) -> QueryResult<bool> {
-    let found = sessions::table.filter(sessions::id.eq(id.as_str())).select(sessions::key).first::<i64>(connection);
-    Ok(found.optional()?.is_some())
+/// The session with that key, which a session that was removed and begun anew does not have.
+pub(super) fn find_by_key(connection: &mut AnyConnection, key: i64) -> Result<Option<SessionSummary>, Failure> {
+    let row: Option<SessionRow> = sessions::table.find(key).first(connection).optional()?;
+    Ok(row.map(SessionSummary::try_from).transpose()?)
 }
 
 /// The message with that key, for a search hit: who said it, and what.
@@ -162,7 +162,7 @@ impl SessionStore for SqlStorage {
         let id = to.clone();
         let appended = self.write("sessions.append", move |connection| append(connection, &id, message)).await;
         self.upkeep_due.notify_one();
-        appended.map(|(_, message)| message)
+        appended.map(|(_, _, message)| message)
     }
 
     async fn find(&self, id: &SessionId) -> Result<Option<SessionSummary>, StoreError> {

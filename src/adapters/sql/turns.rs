@@ -29,7 +29,6 @@ struct NewRow<'a> {
     state: i32,
     attempts: i32,
     lease_until: i64,
-    message_stored: bool,
     deduplication_key: Option<&'a str>,
     accepted: i64,
     message_id: &'a str,
@@ -46,7 +45,7 @@ struct Row {
     _state: i32,
     attempts: i32,
     _lease_until: i64,
-    message_stored: bool,
+    session_key: Option<i64>,
     _deduplication_key: Option<String>,
     accepted: i64,
     message_id: String,
@@ -99,7 +98,6 @@ fn enqueue(connection: &mut AnyConnection, enqueue: &Enqueue) -> Result<Enqueued
         state: if next_of(connection, turn.session.as_str())?.is_some() { BEHIND } else { READY },
         attempts: 0,
         lease_until: 0,
-        message_stored: false,
         deduplication_key: enqueue.key.as_ref().map(crate::domain::agent::DeduplicationKey::as_str),
         accepted: turn.message.at.0,
         message_id: &turn.message.id,
@@ -140,30 +138,35 @@ fn claim(
 }
 
 fn claim_one(connection: &mut AnyConnection, row: Row, lease_until: Timestamp) -> Result<ClaimedTurn, Failure> {
-    let (key, stored, attempt) = (row.key, row.message_stored, row.attempts + 1);
+    let (key, stored_in, attempt) = (row.key, row.session_key, row.attempts + 1);
     let turn = Turn::try_from(row)?;
+    let (session_key, session) = match stored_in {
+        None => {
+            let (session_key, session, _) = sessions::append(connection, &turn.session, turn.message.clone())?;
+            (session_key, session)
+        }
+        Some(session_key) => {
+            // The user may have removed the session since; then the turn ends without it.
+            let session = sessions::find_by_key(connection, session_key)?;
+            (session_key, session.unwrap_or_else(|| SessionSummary::new(turn.session.clone(), turn.message.at)))
+        }
+    };
     let changes = (
         turns::state.eq(CLAIMED),
         turns::attempts.eq(attempt),
         turns::lease_until.eq(lease_until.0),
-        turns::message_stored.eq(true),
+        turns::session_key.eq(session_key),
     );
     diesel::update(turns::table.find(key)).set(changes).execute(connection)?;
-    let session = if stored {
-        // The user may have removed the session since.
-        let session = sessions::find(connection, &turn.session)?;
-        session.unwrap_or_else(|| SessionSummary::new(turn.session.clone(), turn.message.at))
-    } else {
-        sessions::append(connection, &turn.session, turn.message.clone())?.0
-    };
     Ok(ClaimedTurn { turn, session, attempt: attempt.unsigned_abs() })
 }
 
 fn finish(connection: &mut AnyConnection, turn: &TurnId, answer: NewMessage) -> Result<bool, Failure> {
     let claimed = turns::table.filter(turns::id.eq(turn.as_str())).filter(turns::state.eq(CLAIMED));
-    let row: Option<(i64, String, Option<String>)> =
-        claimed.select((turns::key, turns::session_id, turns::deduplication_key)).first(connection).optional()?;
-    let Some((key, session, deduplication_key)) = row else { return Ok(false) };
+    let columns = (turns::key, turns::session_id, turns::session_key, turns::deduplication_key);
+    let row: Option<(i64, String, Option<i64>, Option<String>)> =
+        claimed.select(columns).first(connection).optional()?;
+    let Some((key, session_id, session_key, deduplication_key)) = row else { return Ok(false) };
     if deduplication_key.is_some() {
         // What was asked is in the session; only the answer may be asked for again.
         let changes = (
@@ -176,11 +179,11 @@ fn finish(connection: &mut AnyConnection, turn: &TurnId, answer: NewMessage) -> 
     } else {
         diesel::delete(turns::table.find(key)).execute(connection)?;
     }
-    let id = SessionId::parse(&session).map_err(|error| corrupt("turns", "session_id", turn.as_str(), error))?;
-    if sessions::exists(connection, &id)? {
-        sessions::append(connection, &id, answer)?;
+    let session = session_key.map(|session_key| sessions::find_by_key(connection, session_key)).transpose()?;
+    if let Some(session) = session.flatten() {
+        sessions::append(connection, &session.id, answer)?;
     }
-    if let Some(next) = next_of(connection, &session)? {
+    if let Some(next) = next_of(connection, &session_id)? {
         let behind = turns::table.find(next).filter(turns::state.eq(BEHIND));
         diesel::update(behind).set(turns::state.eq(READY)).execute(connection)?;
     }

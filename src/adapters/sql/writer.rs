@@ -132,25 +132,15 @@ fn write_batch(pool: &Pool<Manager>, jobs: Vec<Box<dyn Job>>) {
         begin_immediate(&mut connection).map_err(TransactionFailed::because)?;
         Ok(connection)
     });
-    let committed = match begun {
-        Ok(mut connection) => {
-            let acknowledgements: Vec<Acknowledge> = jobs.into_iter().map(|job| job.run(&mut connection)).collect();
-            let committed = <AnyConnection as Connection>::TransactionManager::commit_transaction(&mut *connection)
-                .map_err(TransactionFailed::because);
-            for acknowledge in acknowledgements {
-                acknowledge(committed.as_ref().copied());
-            }
-            committed
-        }
-        Err(failed) => {
-            for job in jobs {
-                job.refuse(&failed);
-            }
-            Err(failed)
-        }
+    let mut connection = match begun {
+        Ok(connection) => connection,
+        Err(failed) => return jobs.into_iter().for_each(|job| job.refuse(&failed)),
     };
-    if let Err(error) = committed {
-        tracing::error!(error = &*error.0 as &dyn std::error::Error, "a transaction could not be written");
+    let acknowledgements: Vec<Acknowledge> = jobs.into_iter().map(|job| job.run(&mut connection)).collect();
+    let committed = <AnyConnection as Connection>::TransactionManager::commit_transaction(&mut *connection)
+        .map_err(TransactionFailed::because);
+    for acknowledge in acknowledgements {
+        acknowledge(committed.as_ref().copied());
     }
 }
 

@@ -272,15 +272,6 @@ pub async fn a_text_said_long_ago_is_the_hit_even_if_it_was_said_again(stores: &
     }
 }
 
-pub async fn one_and_two_characters_said_long_ago_are_enough(stores: &Stores, settle: impl AsyncFn()) {
-    store_long_ago(stores, "first %").await;
-    settle().await;
-    for query in ["fi", "%"] {
-        let hits = search(stores, query, 1).await;
-        assert_eq!(hits.iter().map(|hit| hit.excerpt.as_str()).collect::<Vec<_>>(), ["first %"], "{query:?}");
-    }
-}
-
 pub async fn the_excerpt_is_around_the_hit(stores: &Stores, settle: impl AsyncFn()) {
     let long = format!("{} NEEDLE {}", "é".repeat(500), "z".repeat(500));
     stores.sessions.append(&id("websocket_a"), asked(&long, 5)).await.unwrap();
@@ -358,6 +349,22 @@ pub async fn removed_messages_are_not_found(stores: &Stores, settle: impl AsyncF
         assert_eq!(found(stores, "only in b").await, [""; 0]);
         assert_eq!(found(stores, "only in c").await, ["c"]);
         settle().await;
+    }
+}
+
+pub async fn many_removed_messages_do_not_hide_the_one_that_remains(stores: &Stores, settle: impl AsyncFn()) {
+    stores.sessions.append(&id("oldest"), asked("a needle", 0)).await.unwrap();
+    at_once(1_500, |task| {
+        let sessions = Arc::clone(&stores.sessions);
+        // One very long session full of needles, and many newer ones without.
+        let (session, text) = if task < 1_100 { ("long".to_owned(), "a needle") } else { (format!("s{task}"), "hay") };
+        async move { sessions.append(&id(&session), asked(text, 5)).await.unwrap() }
+    })
+    .await;
+    settle().await;
+    assert!(stores.sessions.remove(&id("long"), &entry("removed")).await.unwrap());
+    for query in ["needle", "ne"] {
+        assert_eq!(found(stores, query).await, ["oldest"], "{query:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::fixtures::{answered, at, at_once, entry, everything, id, keyed, logged, texts, turn};
 use pawport::domain::agent::{ClaimedTurn, TurnId, TurnState};
-use pawport::ports::store::Stores;
+use pawport::ports::store::{StoreError, Stores};
 use pawport::ports::turns::{Enqueue, Enqueued};
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +64,15 @@ pub async fn turns_without_a_key_are_never_repeated(stores: &Stores) {
         store(stores, turn(session, "the same", 5)).await;
     }
     assert_eq!(logged(stores).await, ["accepted"; 3]);
+}
+
+pub async fn a_second_turn_of_the_same_id_is_a_conflict(stores: &Stores) {
+    let first = turn("a", "x", 5);
+    store(stores, first.clone()).await;
+    let second = stores.turns.enqueue(Enqueue { entry: entry("second"), ..first }).await;
+    assert!(matches!(second, Err(StoreError::Conflict)), "{second:?}");
+    assert_eq!(claim_all(stores).await.len(), 1);
+    assert_eq!(logged(stores).await, ["accepted"]);
 }
 
 pub async fn a_full_queue_stores_nothing(stores: &Stores) {

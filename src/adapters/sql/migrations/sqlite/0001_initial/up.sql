@@ -60,7 +60,8 @@ CREATE TABLE webhooks (
 );
 
 -- state: 0 waits behind another turn of its session, 1 can be claimed, 2 is claimed, 3 is answered and kept because the
--- same delivery may come again.
+-- same delivery may come again. session_key: the session in which the message was stored, once it was; a session that is
+-- removed and begun anew has another.
 CREATE TABLE turns (
     key INTEGER PRIMARY KEY NOT NULL,
     id TEXT NOT NULL UNIQUE,
@@ -68,7 +69,7 @@ CREATE TABLE turns (
     state INTEGER NOT NULL,
     attempts INTEGER NOT NULL,
     lease_until BIGINT NOT NULL,
-    message_stored BOOLEAN NOT NULL,
+    session_key BIGINT,
     deduplication_key TEXT UNIQUE,
     accepted BIGINT NOT NULL,
     message_id TEXT NOT NULL,
