@@ -127,13 +127,14 @@ async fn method_not_allowed() -> ApiError {
 pub fn router(state: AppState) -> Router {
     let (closed, _) = closed_routes().split_for_parts();
     let (open, _) = open_routes().split_for_parts();
-    // Layers of the closed part wrap its fallback too: who has no credentials does not learn which paths exist.
     let closed = closed
         .merge(openapi::docs_page())
         .fallback(|| async { not_found() })
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(state.clone(), gate::gate))
         .with_state(state.clone());
+    // The gate is around the router, not around its routes: who has no credentials does not learn which paths exist, nor by
+    // an `Allow` header which methods they have.
+    let closed = Router::new().fallback_service(closed).layer(from_fn_with_state(state.clone(), gate::gate));
     let open = open.method_not_allowed_fallback(method_not_allowed).with_state(state);
 
     let request_id = HeaderName::from_static("x-request-id");

@@ -1,11 +1,9 @@
-//! What an observer may hear. Nothing depends on an event being heard: whoever owns a state answers for it.
-
-use super::agent::status::AgentStatus;
-use std::sync::Arc;
+//! What an observer may hear. Nothing depends on an event being heard: whoever owns a state answers for it, and an event only
+//! says that it is worth asking.
 
 /// Something changed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The agent's status, as it was right after the change.
-    AgentStatusChanged(Arc<AgentStatus>),
+    /// What the agent is doing: see [`crate::domain::agent::service::Agent::status`].
+    AgentStatusChanged,
 }

@@ -11,7 +11,8 @@ use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 use thiserror::Error;
 
-/// The name of a slot: 1 to 64 letters, digits, hyphens and underscores (ASCII).
+/// The name of a slot: 1 to 64 letters, digits, hyphens and underscores (ASCII), not `compaction` nor ending in
+/// `_compaction`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WebhookName(String);
 
@@ -27,6 +28,9 @@ pub enum WebhookNameRejected {
     /// More than [`WebhookName::MAX_LEN`] characters.
     #[error("Webhook name must have at most 64 characters")]
     TooLong,
+    /// A name whose session would have the name of one of PocketPaw's own files: see [`super::session::SessionId`].
+    #[error("Webhook name must not end in 'compaction'")]
+    Reserved,
 }
 
 impl WebhookName {
@@ -47,6 +51,9 @@ impl WebhookName {
         }
         if name.len() > Self::MAX_LEN {
             return Err(WebhookNameRejected::TooLong);
+        }
+        if name == "compaction" || name.ends_with("_compaction") {
+            return Err(WebhookNameRejected::Reserved);
         }
         Ok(Self(name.to_owned()))
     }

@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use serde::Serialize;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -145,7 +145,7 @@ async fn stream_agent_status(
     let frames = stream::unfold(follower, |mut follower| async move {
         let status = follower.next().await?;
         let frame = sse::Event::default().event("status").id(status.version.to_string());
-        let frame = frame.json_data(StatusView::from(&*status)).ok()?;
+        let frame = frame.json_data(StatusView::from(&status)).ok()?;
         Some((Ok::<_, Infallible>(frame), follower))
     });
     let mut response = Sse::new(frames).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
@@ -158,55 +158,37 @@ async fn stream_agent_status(
 struct Follower {
     events: EventStream,
     agent: Arc<Agent>,
-    last: Option<(Arc<AgentStatus>, Instant)>,
+    last: Option<(AgentStatus, Instant)>,
     stop: CancellationToken,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Follower {
     /// The next status that the client has not seen. `None` when the server stops.
-    async fn next(&mut self) -> Option<Arc<AgentStatus>> {
-        let Some((last, sent)) = self.last.clone() else {
-            return Some(self.seen(Arc::new(self.agent.status())));
-        };
+    async fn next(&mut self) -> Option<AgentStatus> {
         let stop = self.stop.clone();
-        let next = async {
-            loop {
-                let changed = self.change(&last).await?;
-                let earliest = sent + DEBOUNCE;
-                let status = if Instant::now() >= earliest {
-                    changed
-                } else {
-                    tokio::time::sleep_until(earliest).await;
-                    Arc::new(self.agent.status())
-                };
-                // A change may have been undone while changes were gathered.
-                if status.differs_from(&last) {
-                    return Some(self.seen(status));
-                }
-            }
-        };
-        stop.run_until_cancelled(next).await?
+        let status = stop.run_until_cancelled(self.unseen()).await??;
+        self.last = Some((status.clone(), Instant::now()));
+        Some(status)
     }
 
-    /// Waits for a status that differs from `last`. `None` if the bus is gone.
-    async fn change(&mut self, last: &AgentStatus) -> Option<Arc<AgentStatus>> {
+    async fn unseen(&mut self) -> Option<AgentStatus> {
+        let Some((last, sent)) = &self.last else { return Some(self.agent.status()) };
         loop {
-            let status = tokio::select! {
+            tokio::select! {
                 heard = self.events.next() => match heard? {
-                    Heard::Event(Event::AgentStatusChanged(status)) => status,
-                    Heard::Missed(_) => Arc::new(self.agent.status()),
+                    Heard::Event(Event::AgentStatusChanged) | Heard::Missed(_) => {}
                 },
-                () = tokio::time::sleep(KEEP_ALIVE) => Arc::new(self.agent.status()),
-            };
-            if status.version > last.version && status.differs_from(last) {
+                () = tokio::time::sleep(KEEP_ALIVE) => {}
+            }
+            tokio::time::sleep_until(*sent + DEBOUNCE).await;
+            // What else was told until now is in the status that is read next.
+            while self.events.next().now_or_never().is_some_and(|heard| heard.is_some()) {}
+            let status = self.agent.status();
+            // A change may have been undone while changes were gathered.
+            if status.differs_from(last) {
                 return Some(status);
             }
         }
-    }
-
-    fn seen(&mut self, status: Arc<AgentStatus>) -> Arc<AgentStatus> {
-        self.last = Some((Arc::clone(&status), Instant::now()));
-        status
     }
 }

@@ -91,6 +91,19 @@ impl<S: Send + Sync> FromRequestParts<S> for ApiPath {
     }
 }
 
+/// The number, or the nearest one that fits if it is too long; `None` if it is no whole number.
+fn whole_number(text: &str) -> Option<i64> {
+    use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+    match text.parse() {
+        Ok(number) => Some(number),
+        Err(error) => match error.kind() {
+            PosOverflow => Some(i64::MAX),
+            NegOverflow => Some(i64::MIN),
+            _ => None,
+        },
+    }
+}
+
 /// Under which of the two prefixes a route was called. Both answer the same; `/api/v1` refuses what the older prefix cuts
 /// into bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,10 +152,8 @@ impl Parameters {
     pub fn bounded(&self, name: &str, default: i64, min: i64, max: i64, family: Family) -> Result<i64, ApiError> {
         let Some(text) = self.text(name) else { return Ok(default) };
         let place = ["query", name];
-        let number: i64 = match text.trim().parse::<i128>() {
-            Ok(number) => i64::try_from(number).unwrap_or(if number < 0 { i64::MIN } else { i64::MAX }),
-            Err(_) => return Err(ApiError::invalid("int_parsing", &place, "Input should be a valid integer")),
-        };
+        let number = whole_number(text.trim())
+            .ok_or_else(|| ApiError::invalid("int_parsing", &place, "Input should be a valid integer"))?;
         match family {
             Family::Legacy => Ok(number.clamp(min, max)),
             Family::V1 if number < min => {

@@ -195,7 +195,7 @@ impl WebhookNameBody {
         match WebhookName::parse(&text) {
             Ok(name) => Ok((name, unknown())),
             Err(missing @ WebhookNameRejected::Missing) => Err(ApiError::bad_request(missing.to_string())),
-            Err(WebhookNameRejected::Characters | WebhookNameRejected::TooLong) => Err(unknown()),
+            Err(_) => Err(unknown()),
         }
     }
 }

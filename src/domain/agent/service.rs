@@ -7,7 +7,6 @@ use crate::domain::audit::service::Audit;
 use crate::domain::event::Event;
 use crate::domain::id;
 use crate::domain::session::{MessageText, Metadata, NewMessage, Role, SessionId};
-use crate::domain::time::Timestamp;
 use crate::ports::agent::{AgentOutput, AgentRequest, AgentRunner};
 use crate::ports::clock::Clock;
 use crate::ports::entropy::{Entropy, random};
@@ -178,10 +177,8 @@ impl Agent {
             Ok(Some(TurnState::Pending)) => {}
             // Forgotten since: nobody will answer any more.
             Ok(None) => drop(self.waiting().remove(first)),
-            Err(error) => {
-                self.waiting().remove(first);
-                return Err(error);
-            }
+            // Others may wait for the same turn, so all of them stay; who has gone does not notice.
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -229,10 +226,10 @@ impl Agent {
         let turn = &claimed.turn;
         self.status.tell(&turn.session, Input::Started { title: claimed.session.title().to_owned() });
         if claimed.attempt > MAX_ATTEMPTS {
-            let text = format!(
+            let reason = format!(
                 "This message could not be answered: the server ended {MAX_ATTEMPTS} times while working on it."
             );
-            return Answer { text, failed: true };
+            return self.failed(turn, String::new(), reason);
         }
         let recorder = Recorder { board: &self.status, session: &turn.session, text: Mutex::default() };
         let status = self.status.snapshot();
@@ -240,13 +237,15 @@ impl Agent {
         let text = recorder.text.into_inner().unwrap_or_else(PoisonError::into_inner);
         match outcome {
             Ok(()) => Answer { text, failed: false },
-            Err(error) => {
-                let reason = error.to_string();
-                let text = if text.is_empty() { reason.clone() } else { format!("{text}\n\n{reason}") };
-                self.status.tell(&turn.session, Input::Failed { reason });
-                Answer { text, failed: true }
-            }
+            Err(error) => self.failed(turn, text, error.to_string()),
         }
+    }
+
+    /// What is left of an answer when the agent failed: what it had said, and why it stopped.
+    fn failed(&self, turn: &Turn, said: String, reason: String) -> Answer {
+        let text = if said.is_empty() { reason.clone() } else { format!("{said}\n\n{reason}") };
+        self.status.tell(&turn.session, Input::Failed { reason });
+        Answer { text, failed: true }
     }
 
     /// Stores the answer of a turn, then tells whoever waits for it.
@@ -315,11 +314,10 @@ struct StatusBoard {
 
 impl StatusBoard {
     fn tell(&self, session: &SessionId, input: Input) {
-        let now: Timestamp = self.clock.now();
-        let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
-        if tracker.apply(session, input, now) {
-            // Published under the lock, so that events come in the order of the changes; publishing never waits.
-            self.events.publish(Event::AgentStatusChanged(Arc::new(tracker.snapshot(now))));
+        let now = self.clock.now();
+        let changed = self.tracker.lock().unwrap_or_else(PoisonError::into_inner).apply(session, input, now);
+        if changed {
+            self.events.publish(Event::AgentStatusChanged);
         }
     }
 

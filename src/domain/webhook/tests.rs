@@ -18,6 +18,9 @@ fn names_are_letters_digits_hyphens_and_underscores() {
     }
     assert!(WebhookName::parse(&"x".repeat(64)).is_ok());
     assert_eq!(WebhookName::parse(&"x".repeat(65)), Err(WebhookNameRejected::TooLong));
+    for name in ["compaction", "nightly_compaction"] {
+        assert_eq!(WebhookName::parse(name), Err(WebhookNameRejected::Reserved), "{name:?}");
+    }
 }
 
 #[test]

@@ -1,34 +1,54 @@
 //! The agent with an in-memory queue, a scripted runner and a clock that is moved by hand.
 
 use super::*;
-use crate::adapters::events::BroadcastEvents;
 use crate::adapters::fake::{ManualClock, Script, ScriptedAgent, SeededEntropy};
 use crate::adapters::in_memory::InMemoryStorage;
 use crate::domain::agent::status::SessionState;
 use crate::domain::auth::{CredentialKind, Principal};
 use crate::domain::text::PageLimit;
-use crate::ports::events::{EventStream, Heard};
+use crate::domain::time::Timestamp;
+use crate::ports::events::EventStream;
 use crate::ports::sessions::SessionStore;
-use futures_util::{FutureExt, StreamExt};
-use std::sync::mpsc;
+use std::sync::{OnceLock, Weak, mpsc};
 
 struct Fixture {
-    agent: Agent,
+    agent: Arc<Agent>,
     storage: Arc<InMemoryStorage>,
     clock: Arc<ManualClock>,
-    heard: EventStream,
+    log: Arc<StatusLog>,
+}
+
+/// An observer that asks the agent for its status whenever it is told to, and writes down the answer.
+#[derive(Default)]
+struct StatusLog {
+    agent: OnceLock<Weak<Agent>>,
+    lines: Mutex<Vec<String>>,
+}
+
+impl EventBus for StatusLog {
+    fn publish(&self, event: Event) {
+        assert_eq!(event, Event::AgentStatusChanged);
+        let status = self.agent.get().unwrap().upgrade().unwrap().status();
+        let sessions: Vec<&SessionState> = status.sessions.iter().map(|session| &session.state).collect();
+        self.lines.lock().unwrap().push(format!("{} {sessions:?}", status.state.as_str()));
+    }
+
+    fn subscribe(&self) -> EventStream {
+        unreachable!("nobody subscribes in these tests")
+    }
 }
 
 fn agent_that(runner: ScriptedAgent) -> Fixture {
     let storage = Arc::new(InMemoryStorage::new());
     let clock = Arc::new(ManualClock::at(Timestamp(1_000_000)));
     let entropy = Arc::new(SeededEntropy::new(1));
-    let events = Arc::new(BroadcastEvents::default());
-    let heard = events.subscribe();
+    let log = Arc::new(StatusLog::default());
     let audit = Arc::new(Audit::new(storage.clone(), clock.clone(), entropy.clone()));
     let limits = AgentLimits { max_concurrent: 5, queue_capacity: 100 };
-    let agent = Agent::new(storage.clone(), Arc::new(runner), events, audit, clock.clone(), entropy, limits);
-    Fixture { agent, storage, clock, heard }
+    let agent = Agent::new(storage.clone(), Arc::new(runner), log.clone(), audit, clock.clone(), entropy, limits);
+    let agent = Arc::new(agent);
+    log.agent.set(Arc::downgrade(&agent)).unwrap();
+    Fixture { agent, storage, clock, log }
 }
 
 impl Fixture {
@@ -58,14 +78,9 @@ impl Fixture {
         }
     }
 
-    /// What was heard since the last call: for each event the state as a whole, and the sessions with theirs.
-    fn heard(&mut self) -> Vec<String> {
-        let mut lines = Vec::new();
-        while let Some(Some(Heard::Event(Event::AgentStatusChanged(status)))) = self.heard.next().now_or_never() {
-            let sessions: Vec<&SessionState> = status.sessions.iter().map(|session| &session.state).collect();
-            lines.push(format!("{} {sessions:?}", status.state.as_str()));
-        }
-        lines
+    /// What was told since the last call: for each change the state as a whole, and the sessions with theirs.
+    fn told(&self) -> Vec<String> {
+        std::mem::take(&mut *self.log.lines.lock().unwrap())
     }
 
     async fn said(&self, session: &str) -> Vec<String> {
@@ -86,14 +101,14 @@ fn wait_for_reply() -> (OnReply, mpsc::Receiver<String>) {
 #[tokio::test]
 async fn a_turn_with_a_tool_is_told_step_by_step_and_stored() {
     let script = Script::new().tool_started("ls").tool_finished().text("Three ").text("files.");
-    let mut fixture = agent_that(ScriptedAgent::following([script]));
+    let fixture = agent_that(ScriptedAgent::following([script]));
     let (on_reply, reply) = wait_for_reply();
     fixture.agent.submit(fixture.submission("webhook_1", "How many files?", None), Some(on_reply)).await.unwrap();
     assert!(fixture.said("webhook_1").await.is_empty(), "the message is stored when its turn comes");
 
     fixture.answer_all().await;
     assert_eq!(
-        fixture.heard(),
+        fixture.told(),
         ["active [Thinking]", "active [ToolRunning(\"ls\")]", "active [Thinking]", "active [Streaming]", "idle []",]
     );
     assert_eq!(fixture.said("webhook_1").await, ["user: How many files?", "assistant: Three files."]);
@@ -103,11 +118,11 @@ async fn a_turn_with_a_tool_is_told_step_by_step_and_stored() {
 #[tokio::test]
 async fn what_was_said_before_a_failure_is_kept_with_the_reason() {
     let script = Script::new().text("I think").fail("The model went away");
-    let mut fixture = agent_that(ScriptedAgent::following([script]));
+    let fixture = agent_that(ScriptedAgent::following([script]));
     fixture.agent.submit(fixture.submission("webhook_1", "Why?", None), None).await.unwrap();
     fixture.answer_all().await;
     assert_eq!(fixture.said("webhook_1").await[1], "assistant: I think\n\nThe model went away");
-    assert_eq!(fixture.heard().last().unwrap(), "degraded [Error(\"The model went away\")]");
+    assert_eq!(fixture.told().last().unwrap(), "degraded [Error(\"The model went away\")]");
     fixture.clock.advance(Duration::from_secs(30));
     assert_eq!(fixture.agent.status().state.as_str(), "idle");
 }
@@ -125,6 +140,7 @@ async fn a_turn_that_was_interrupted_three_times_is_not_tried_again() {
     let said = fixture.said("webhook_1").await;
     assert_eq!(said.len(), 2, "the message is stored once: {said:?}");
     assert!(said[1].contains("could not be answered"), "{said:?}");
+    assert_eq!(fixture.agent.status().active_sessions, 0);
 }
 
 #[tokio::test]
