@@ -167,13 +167,24 @@ impl Follower {
     /// The next status that the client has not seen. `None` when the server stops.
     async fn next(&mut self) -> Option<AgentStatus> {
         let stop = self.stop.clone();
-        let status = stop.run_until_cancelled(self.unseen()).await??;
+        let status = match &self.last {
+            None => self.agent.status(),
+            Some((last, sent)) => {
+                let (last, sent) = (last.clone(), *sent);
+                tokio::select! {
+                    // Asked first: what happened just before the end is not told any more.
+                    biased;
+                    () = stop.cancelled() => return None,
+                    status = self.unseen(&last, sent) => status?,
+                }
+            }
+        };
         self.last = Some((status.clone(), Instant::now()));
         Some(status)
     }
 
-    async fn unseen(&mut self) -> Option<AgentStatus> {
-        let Some((last, sent)) = &self.last else { return Some(self.agent.status()) };
+    /// Waits for a status that differs from `last`, which was sent then. `None` if the bus is gone.
+    async fn unseen(&mut self, last: &AgentStatus, sent: Instant) -> Option<AgentStatus> {
         loop {
             tokio::select! {
                 heard = self.events.next() => match heard? {
@@ -181,7 +192,7 @@ impl Follower {
                 },
                 () = tokio::time::sleep(KEEP_ALIVE) => {}
             }
-            tokio::time::sleep_until(*sent + DEBOUNCE).await;
+            tokio::time::sleep_until(sent + DEBOUNCE).await;
             // What else was told until now is in the status that is read next.
             while self.events.next().now_or_never().is_some_and(|heard| heard.is_some()) {}
             let status = self.agent.status();

@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use std::convert::Infallible;
 use std::time::Duration;
@@ -58,7 +58,13 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    let mut reader = serde_json::Deserializer::from_slice(body);
+    // Checked here because the parser passes over text that it does not keep.
+    let body = std::str::from_utf8(body).map_err(|_| ApiError::bad_request("Invalid JSON body"))?;
+    // serde also makes a struct of a list, which no client means.
+    if !body.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(body).is_ok() {
+        return Err(ApiError::invalid("dict_type", &["body"], "Input should be an object"));
+    }
+    let mut reader = serde_json::Deserializer::from_str(body);
     let parsed = serde_path_to_error::deserialize(&mut reader);
     let value = parsed.map_err(|error| match error.inner().classify() {
         Category::Data => wrong_member(&error),

@@ -1,13 +1,16 @@
 //! The description of the API, made from the handlers.
 
 use super::AppState;
-use super::error::Errors;
-use axum::Json;
-use axum::Router;
+use super::error::{ErrorBody, Errors, FieldError, ValidationBody};
+use axum::http::StatusCode;
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
 use std::collections::HashMap;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Paths};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Paths, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -19,7 +22,11 @@ pub fn v1_routes() -> OpenApiRouter<AppState> {
 
 /// The readable page. Its scripts and styles are in the binary.
 pub fn docs_page<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    SwaggerUi::new("/api/v1/docs").config(Config::from("/api/v1/openapi.json")).into()
+    let page: Router<S> = SwaggerUi::new("/api/v1/docs").config(Config::from("/api/v1/openapi.json")).into();
+    page.layer(map_response(async |response: Response| match response.status() {
+        StatusCode::NOT_FOUND => super::not_found().into_response(),
+        _ => response,
+    }))
 }
 
 /// This description.
@@ -46,6 +53,10 @@ pub fn document() -> OpenApi {
         )
         .components(Some(
             ComponentsBuilder::new()
+                // Named by errors, which are described apart from the handlers.
+                .schema(ErrorBody::name(), ErrorBody::schema())
+                .schema(ValidationBody::name(), ValidationBody::schema())
+                .schema(FieldError::name(), FieldError::schema())
                 .security_scheme(
                     "bearer",
                     SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()),
@@ -56,6 +67,7 @@ pub fn document() -> OpenApi {
         .build();
     api.merge(closed);
     api.merge(open);
+    describe_each_success(&mut api.paths);
     give_each_operation_its_own_id(&mut api.paths);
     api
 }
@@ -66,6 +78,17 @@ pub fn document() -> OpenApi {
 /// Never in practice: everything in it can be written as JSON.
 pub fn document_json() -> Result<String, serde_json::Error> {
     document().to_pretty_json()
+}
+
+/// The format wants a description of every response; what a success holds is said by its schema.
+fn describe_each_success(paths: &mut Paths) {
+    for operation in paths.paths.values_mut().flat_map(operations) {
+        if let Some(RefOr::T(success)) = operation.responses.responses.get_mut("200")
+            && success.description.is_empty()
+        {
+            "Success".clone_into(&mut success.description);
+        }
+    }
 }
 
 /// A handler that is mounted under both prefixes describes itself once, but ids must be unique in the document.
