@@ -3,7 +3,7 @@
 //! Here is what cannot be seen from inside: start and end of the process, its streams, its files, signals, and what is
 //! left after a kill. Everything else is tested closer to where it is decided.
 
-#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod binary;
 mod boot;

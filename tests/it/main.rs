@@ -1,3 +1,6 @@
 //! Every test that needs more than one module, in one binary, so that there is one link step.
 
 mod contract;
+mod e2e;
+mod http;
+mod support;

@@ -71,7 +71,12 @@ impl Place {
     }
 
     fn prepare(&self, mut command: Command) -> Program {
-        command.env_clear().current_dir(self.0.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .env_clear()
+            .current_dir(self.0.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }
@@ -118,63 +123,80 @@ impl Program {
     #[track_caller]
     pub fn start(self) -> Server {
         let process = self.spawn();
-        process.stdout.wait_until("the server says where it listens", |text| text.contains('\n'));
-        let line = process.stdout.text();
+        let line = process.stdout().wait_for_end_or(|text| text.contains('\n'));
         let address = line.lines().next().and_then(|line| line.strip_prefix("listening on http://"));
         let address = address.and_then(|address| address.parse().ok());
-        let address = address.unwrap_or_else(|| panic!("the first line is {line:?}, and then: {}", process.stderr.text()));
+        let address = address.unwrap_or_else(|| panic!("it wrote {line:?} and no address"));
         Server { process, address }
     }
 
     /// Starts it.
     pub fn spawn(mut self) -> Process {
         let mut child = self.0.spawn().unwrap();
-        let stdout = child.stdout.take().map_or_else(Output::default, Output::of);
-        let stderr = child.stderr.take().map_or_else(Output::default, Output::of);
+        let stdout = child.stdout.take().map(Output::of);
+        let stderr = child.stderr.take().map(Output::of);
         Process { child, stdout, stderr }
     }
 }
 
 /// What a process writes, as it comes.
-#[derive(Clone, Default)]
-pub struct Output(Arc<(Mutex<Vec<u8>>, Condvar)>);
+#[derive(Clone)]
+pub struct Output(Arc<(Mutex<Written>, Condvar)>);
+
+#[derive(Default)]
+struct Written {
+    bytes: Vec<u8>,
+    ended: bool,
+}
 
 impl Output {
     /// Collects what can be read, until the end or an error: a terminal ends with one.
     pub fn of(mut source: impl Read + Send + 'static) -> Self {
-        let output = Self::default();
-        let shared = output.clone();
+        let output = Self(Arc::default());
+        let shared = Arc::clone(&output.0);
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            while let Ok(length @ 1..) = source.read(&mut buffer) {
-                let (text, changed) = &*shared.0;
-                text.lock().unwrap().extend_from_slice(&buffer[..length]);
-                changed.notify_all();
+            loop {
+                let length = source.read(&mut buffer).unwrap_or(0);
+                let mut written = shared.0.lock().unwrap();
+                written.bytes.extend_from_slice(&buffer[..length]);
+                written.ended = length == 0;
+                shared.1.notify_all();
+                if written.ended {
+                    break;
+                }
             }
         });
         output
     }
 
+    /// What there is so far.
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.0.lock().unwrap()).into_owned()
+        String::from_utf8_lossy(&self.0.0.lock().unwrap().bytes).into_owned()
     }
 
+    /// Waits for a text that fulfils the condition, and gives it.
     #[track_caller]
-    pub fn wait_until(&self, what: &str, condition: impl Fn(&str) -> bool) {
-        let (text, changed) = &*self.0;
-        let waiting = |text: &mut Vec<u8>| !condition(&String::from_utf8_lossy(text));
-        let (text, outcome) = changed.wait_timeout_while(text.lock().unwrap(), PATIENCE, waiting).unwrap();
-        let so_far = String::from_utf8_lossy(&text).into_owned();
-        drop(text);
-        assert!(!outcome.timed_out(), "waited in vain until {what}; written so far: {so_far:?}");
+    pub fn wait_until(&self, what: &str, condition: impl Fn(&str) -> bool) -> String {
+        let text = self.wait_for_end_or(&condition);
+        assert!(condition(&text), "waited in vain until {what}; written so far: {text:?}");
+        text
+    }
+
+    /// Waits for a text that fulfils the condition, or for the end, and gives what there is then.
+    pub fn wait_for_end_or(&self, condition: impl Fn(&str) -> bool) -> String {
+        let (written, changed) = &*self.0;
+        let waiting = |written: &mut Written| !written.ended && !condition(&String::from_utf8_lossy(&written.bytes));
+        let (written, _) = changed.wait_timeout_while(written.lock().unwrap(), PATIENCE, waiting).unwrap();
+        String::from_utf8_lossy(&written.bytes).into_owned()
     }
 }
 
 /// A process. Killed when dropped, so that a failing test leaves none behind.
 pub struct Process {
     child: Child,
-    pub stdout: Output,
-    pub stderr: Output,
+    stdout: Option<Output>,
+    stderr: Option<Output>,
 }
 
 /// What is left of a process.
@@ -193,11 +215,20 @@ impl Ended {
 }
 
 impl Process {
+    /// Its standard output, which was not sent elsewhere.
+    pub fn stdout(&self) -> &Output {
+        self.stdout.as_ref().unwrap()
+    }
+
+    /// Its standard error, which was not sent elsewhere.
+    pub fn stderr(&self) -> &Output {
+        self.stderr.as_ref().unwrap()
+    }
+
     pub fn signal(&self, signal: Signal) {
         signal::kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 
-    /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
@@ -206,20 +237,15 @@ impl Process {
     #[track_caller]
     pub fn end(mut self) -> Ended {
         let deadline = Instant::now() + PATIENCE;
-        let status = loop {
-            match self.child.try_wait().unwrap() {
-                Some(status) => break status,
-                None if Instant::now() < deadline => std::thread::sleep(GLANCE),
-                None => panic!("the process does not end; it wrote: {}{}", self.stdout.text(), self.stderr.text()),
-            }
-        };
-        // What it wrote last may still be on its way to us: the reader holds the other half until the end.
-        for output in [&self.stdout, &self.stderr] {
-            while Arc::strong_count(&output.0) > 1 && Instant::now() < deadline {
-                std::thread::sleep(GLANCE);
-            }
+        while self.is_running() {
+            assert!(Instant::now() < deadline, "the process does not end");
+            std::thread::sleep(GLANCE);
         }
-        Ended { status, stdout: self.stdout.text(), stderr: self.stderr.text() }
+        let status = self.child.wait().unwrap();
+        // What it wrote last may still be on its way to us.
+        let rest = |output: &Option<Output>| output.as_ref().map(|output| output.wait_for_end_or(|_| false));
+        let [stdout, stderr] = [&self.stdout, &self.stderr].map(rest).map(Option::unwrap_or_default);
+        Ended { status, stdout, stderr }
     }
 }
 
@@ -229,7 +255,8 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("--- standard error of the program:\n{}", self.stderr.text());
+            let text = self.stderr.as_ref().map(Output::text).unwrap_or_default();
+            eprintln!("--- standard error of the program:\n{text}");
         }
     }
 }

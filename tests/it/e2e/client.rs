@@ -140,7 +140,8 @@ impl Stream {
     /// The next event. None if the stream has ended in order; comments are left out.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
-            if let Some((frame, rest)) = self.buffer.split_once("\n\n") {
+            if let Some(end) = self.buffer.find("\n\n") {
+                let frame: String = self.buffer.drain(..end + 2).collect();
                 let fields: Vec<_> = frame.lines().filter_map(|line| line.split_once(": ")).collect();
                 let field = |name| fields.iter().find(|field| field.0 == name).map_or("", |field| field.1);
                 let event = Event {
@@ -148,7 +149,6 @@ impl Stream {
                     id: field("id").to_owned(),
                     data: serde_json::from_str(field("data")).unwrap_or_default(),
                 };
-                self.buffer = rest.to_owned();
                 if event.name.is_empty() {
                     continue;
                 }

@@ -1,0 +1,16 @@
+//! The API as clients see it, in process: every endpoint, what it answers, and what it refuses.
+//!
+//! Whole answers are inline snapshots. Errors are compared as a whole too.
+
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod agent;
+mod audit;
+mod bodies;
+mod deliveries;
+mod errors;
+mod gate;
+mod health;
+mod openapi;
+mod sessions;
+mod webhooks;

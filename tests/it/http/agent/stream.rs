@@ -1,0 +1,253 @@
+//! What the agent is doing, as it changes. The runtime's clock is paused: it moves on to the next thing that somebody
+//! waits for, so time passes exactly and at once.
+
+use super::{STATUS, app_with, ask};
+use crate::support::{Stream, TestApp};
+use pawport::adapters::fake::Script;
+use serde_json::Value;
+use std::time::Duration;
+use tokio::time::Instant;
+
+const STREAM: &str = "/api/v1/agent/status/stream";
+
+const KEEP_ALIVE: &str = ":\n\n";
+
+/// An open stream, after its first frame.
+async fn follow(app: &TestApp) -> Stream {
+    let mut stream = app.token_user().open(STREAM).await;
+    assert_eq!(stream.status, 200);
+    let first = stream.next().await.expect("a first frame");
+    assert!(first.starts_with("event: status\nid: "), "{first}");
+    stream
+}
+
+/// The id of a frame and the state as a whole.
+#[track_caller]
+fn read(frame: Option<String>) -> (u64, Value) {
+    let frame = frame.expect("a frame");
+    let lines: Vec<_> = frame.lines().collect();
+    let ["event: status", id, data, ""] = lines[..] else { panic!("not a frame: {frame:?}") };
+    let id = id.strip_prefix("id: ").expect("an id").parse().expect("a number");
+    (id, serde_json::from_str(data.strip_prefix("data: ").expect("data")).expect("JSON"))
+}
+
+/// The state as a whole, and those of the sessions.
+fn states(status: &Value) -> String {
+    let sessions = status["sessions"].as_array().expect("a list");
+    let sessions: Vec<_> = sessions.iter().map(|session| session["state"].as_str().expect("a state")).collect();
+    format!("{} {sessions:?}", status["global"]["state"].as_str().expect("a state"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_comes_at_once() {
+    let app = TestApp::new();
+    app.pass(Duration::from_secs(12));
+    let begun = Instant::now();
+    let mut stream = app.token_user().open(STREAM).await;
+    assert_eq!(
+        stream.next().await.unwrap(),
+        "event: status\nid: 0\ndata: {\"global\":{\"state\":\"idle\",\"active_sessions\":0,\"max_concurrent\":5,\
+         \"uptime_seconds\":12},\"sessions\":[]}\n\n"
+    );
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!(stream.status, 200);
+    for (name, value) in
+        [("content-type", "text/event-stream"), ("cache-control", "no-cache"), ("x-accel-buffering", "no")]
+    {
+        assert_eq!(stream.headers[name], value, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_frame_is_what_the_other_route_answers() {
+    let (app, agent) = app_with([Script::new().tool_started("ls").pause()]);
+    ask(&app, "ci", "How many files?").await;
+    let answering = app.answering_turns();
+    agent.paused().await;
+    let mut stream = app.token_user().open(STREAM).await;
+    let (id, status) = read(stream.next().await);
+    assert_eq!(status, app.token_user().get(STATUS).await.json());
+    assert_eq!((id, states(&status)), (2, r#"active ["tool_running"]"#.to_owned()));
+    drop(answering);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_after_a_quiet_time_is_sent_at_once() {
+    let (app, agent) = app_with([Script::new().pause()]);
+    ask(&app, "ci", "hello").await;
+    let mut stream = follow(&app).await;
+    tokio::time::advance(Duration::from_secs(5)).await;
+    let begun = Instant::now();
+    let answering = app.answering_turns();
+    agent.paused().await;
+    let (id, status) = read(stream.next().await);
+    assert_eq!((id, states(&status)), (1, r#"active ["thinking"]"#.to_owned()));
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+
+    // The next one is not before a second has passed.
+    agent.resume();
+    assert_eq!(answering.join_all().await, [1]);
+    let (id, status) = read(stream.next().await);
+    assert_eq!((id, states(&status)), (2, "idle []".to_owned()));
+    assert_eq!(begun.elapsed().as_secs(), 1);
+    assert_eq!(stream.next().await.as_deref(), Some(KEEP_ALIVE), "nothing is sent twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn quick_changes_are_gathered_for_a_second() {
+    let (app, agent) = app_with([Script::new().tool_started("ls").tool_finished().text("one").pause().text("two")]);
+    ask(&app, "ci", "hello").await;
+    let mut stream = follow(&app).await;
+    let begun = Instant::now();
+    let answering = app.answering_turns();
+    agent.paused().await;
+    let (id, status) = read(stream.next().await);
+    assert_eq!((id, states(&status)), (4, r#"active ["streaming"]"#.to_owned()));
+    assert_eq!(begun.elapsed().as_secs(), 1);
+
+    // More of the answer is no change.
+    agent.resume();
+    assert_eq!(answering.join_all().await, [1]);
+    let (id, status) = read(stream.next().await);
+    assert_eq!((id, states(&status)), (5, "idle []".to_owned()));
+    assert_eq!(begun.elapsed().as_secs(), 2);
+}
+
+/// Every turn of the built-in agent is such a series: thinking, streaming, done.
+#[tokio::test(start_paused = true)]
+async fn changes_that_were_undone_while_they_were_gathered_are_not_sent() {
+    let (app, _) = app_with([Script::answer("quick")]);
+    ask(&app, "ci", "hello").await;
+    let mut stream = follow(&app).await;
+    let begun = Instant::now();
+    assert_eq!(app.answer_turns().await, 1);
+    assert_eq!(stream.next().await.as_deref(), Some(KEEP_ALIVE));
+    assert_eq!(begun.elapsed().as_secs(), 15);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_lags_gets_the_current_status() {
+    // More changes than the bus keeps for anybody.
+    let script = (0..200).fold(Script::new(), |script, _| script.tool_started("ls").tool_finished());
+    let (app, agent) = app_with([script.text("now").pause()]);
+    ask(&app, "ci", "hello").await;
+    let mut stream = follow(&app).await;
+    tokio::time::advance(Duration::from_secs(5)).await;
+    let answering = app.answering_turns();
+    agent.paused().await;
+    let (id, status) = read(stream.next().await);
+    assert_eq!((id, states(&status)), (402, r#"active ["streaming"]"#.to_owned()));
+    assert_eq!(stream.next().await.as_deref(), Some(KEEP_ALIVE), "what was missed does not come afterwards");
+    drop(answering);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_late_ends_up_with_the_current_status() {
+    let (app, agent) = app_with([Script::new().tool_started("ls").text("now").pause()]);
+    ask(&app, "ci", "hello").await;
+    let mut stream = follow(&app).await;
+    let answering = app.answering_turns();
+    agent.paused().await;
+    tokio::time::advance(Duration::from_secs(5)).await;
+    let mut last = None;
+    loop {
+        match stream.next().await {
+            Some(comment) if comment == KEEP_ALIVE => break,
+            frame => last = frame,
+        }
+    }
+    let (id, status) = read(last);
+    assert_eq!((id, states(&status)), (3, r#"active ["streaming"]"#.to_owned()));
+    drop(answering);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_stream_says_every_15_seconds_that_it_is_alive() {
+    let app = TestApp::new();
+    let mut stream = follow(&app).await;
+    let begun = Instant::now();
+    for count in 1..=4 {
+        assert_eq!(stream.next().await.as_deref(), Some(KEEP_ALIVE));
+        assert_eq!(begun.elapsed().as_secs(), 15 * count);
+    }
+}
+
+/// No event tells that; time alone does.
+#[tokio::test(start_paused = true)]
+async fn an_error_that_vanishes_is_a_change() {
+    let (app, _) = app_with([Script::new().fail("The model went away")]);
+    ask(&app, "ci", "hello").await;
+    app.answer_turns().await;
+    let mut stream = app.token_user().open(STREAM).await;
+    let (failed, status) = read(stream.next().await);
+    assert_eq!(states(&status), r#"degraded ["error"]"#);
+    app.pass(Duration::from_secs(30));
+    let begun = Instant::now();
+    let frame = loop {
+        match stream.next().await {
+            Some(comment) if comment == KEEP_ALIVE => {}
+            frame => break frame,
+        }
+    };
+    let (vanished, status) = read(frame);
+    assert_eq!(states(&status), "idle []");
+    assert!(vanished > failed && begun.elapsed() <= Duration::from_secs(16), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_streams_end_when_the_server_stops() {
+    let (app, agent) = app_with([Script::new().pause()]);
+    ask(&app, "ci", "hello").await;
+    let mut quiet = follow(&app).await;
+    let mut unread = app.token_user().open(STREAM).await;
+    let mut gathering = follow(&app).await;
+    let answering = app.answering_turns();
+    agent.paused().await;
+
+    let begun = Instant::now();
+    app.stop.cancel();
+    assert_eq!(quiet.next().await, None);
+    assert_eq!(gathering.next().await, None);
+    // Whether it still gets its first frame does not matter; it must not wait for a second one.
+    if unread.next().await.is_some() {
+        assert_eq!(unread.next().await, None);
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    drop(answering);
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_are_64_streams_at_most() {
+    let app = TestApp::new();
+    let mut streams = Vec::new();
+    for _ in 0..64 {
+        streams.push(follow(&app).await);
+    }
+    let refused = app.token_user().get(STREAM).await;
+    refused.assert_error(503, "Too many event streams are open; close one, or read /api/v1/agent/status instead");
+    assert_eq!(refused.header("retry-after"), "1");
+    app.token_user().get(STATUS).await.assert_status(200);
+    // Those who are there go on.
+    assert_eq!(streams[63].next().await.as_deref(), Some(KEEP_ALIVE));
+
+    // Who leaves makes room, whether or not anything was read.
+    streams.truncate(62);
+    streams.push(app.token_user().open(STREAM).await);
+    drop(streams.pop());
+    streams.push(follow(&app).await);
+    streams.push(follow(&app).await);
+    app.token_user().get(STREAM).await.assert_status(503);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_stream_hears_every_change() {
+    let (app, agent) = app_with([Script::new().pause()]);
+    ask(&app, "ci", "hello").await;
+    let mut streams = [follow(&app).await, follow(&app).await, follow(&app).await];
+    let answering = app.answering_turns();
+    agent.paused().await;
+    for stream in &mut streams {
+        assert_eq!(read(stream.next().await).0, 1);
+    }
+    drop(answering);
+}

@@ -1,0 +1,260 @@
+//! What clients are told when the storage fails, and what is left behind: nothing. Also what all answers have in common.
+
+use crate::support::{Call, FAULT, Failure, Operation, TestApp, User, operations};
+use axum::http::Method;
+use futures_util::{FutureExt, StreamExt};
+use pawport::domain::session::Role;
+use pawport::domain::text::PageLimit;
+use pawport::domain::time::Timestamp;
+use serde_json::json;
+use std::fmt::Write;
+use std::pin::pin;
+
+const INTERNAL: &str = "Internal server error; the log of the server has the reason";
+const UNAVAILABLE: &str = "The storage cannot be reached at the moment; try again later";
+
+/// Operations that ask no store.
+const WITHOUT_STORE: [&str; 5] = ["version", "read_agent_status", "stream_agent_status", "describe_api", "alive"];
+
+/// Tells why the storage failed, since that is what it is for. See `health.rs`.
+const TELLS_THE_REASON: &str = "ready";
+
+/// An app with something of everything, the same in every run.
+async fn app() -> (TestApp, String) {
+    let app = TestApp::new();
+    app.say("websocket_a", Role::User, "hello").await;
+    app.say("websocket_a", Role::Assistant, "hi").await;
+    let added = app.token_user().post("/api/webhooks/add", json!({ "name": "ci" })).await.json();
+    let secret = added["webhook"]["secret"].as_str().expect("a secret").to_owned();
+    for _ in 0..2 {
+        let call = app.anonymous().call(Method::POST, "/webhook/inbound/ci").header("x-webhook-secret", &secret);
+        call.body("{}").send().await.assert_status(200);
+    }
+    (app, secret)
+}
+
+/// A call of the operation that would change or find something.
+fn example(user: &User, operation: &Operation, secret: &str) -> Call {
+    let method = Method::from_bytes(operation.method.as_bytes()).expect("a method");
+    let call = |query: &str| user.call(method.clone(), &format!("{}{query}", operation.path_with("websocket_a")));
+    match operation.id.trim_end_matches("_v1") {
+        "list_audit_entries" | "list_sessions" | "list_sessions_bare" | "create_session" | "list_webhooks"
+        | "read_history" | "export_session" | "remove_session" => call(""),
+        "search_sessions" => call("?q=hello"),
+        "read_history_by_query" | "export_session_by_query" => call("?id=websocket_a"),
+        "rename_session" | "rename_session_put" => call("").json(&json!({ "title": "x" })),
+        "add_webhook" => call("").json(&json!({ "name": "new" })),
+        "remove_webhook" | "regenerate_webhook_secret" => call("").json(&json!({ "name": "ci" })),
+        "deliver" => {
+            let call = user.call(method, "/webhook/inbound/ci?wait=false");
+            call.header("x-webhook-secret", secret).json(&json!({ "content": "x" }))
+        }
+        other => panic!("there is no example for {other}; add one"),
+    }
+}
+
+/// Everything that is stored.
+async fn dump(app: &TestApp) -> String {
+    let everything = PageLimit::clamped(i64::MAX);
+    let stores = &app.stores;
+    let mut text = String::new();
+    let page = stores.sessions.recent(everything, 0).await.unwrap();
+    for session in &page.sessions {
+        let messages = stores.sessions.history(&session.id, everything).await.unwrap();
+        writeln!(text, "{session:?} {messages:?}").unwrap();
+    }
+    for webhook in stores.webhooks.list().await.unwrap() {
+        writeln!(text, "{webhook:?} {}", webhook.secret.expose()).unwrap();
+    }
+    writeln!(text, "{:?}", stores.audit.recent(everything).await.unwrap()).unwrap();
+    // Last, since it changes what it shows.
+    let claimed = stores.turns.claim(1_000, Timestamp(0), Timestamp(i64::MAX)).await.unwrap();
+    writeln!(text, "{claimed:?}").unwrap();
+    text
+}
+
+async fn untouched() -> String {
+    dump(&app().await.0).await
+}
+
+/// Calls the operation while the `nth` call of a store fails, and checks what becomes of it. False if there was no such
+/// call.
+async fn fails_cleanly(
+    operation: &Operation,
+    nth: u32,
+    failure: Failure,
+    expected: (u16, &str),
+    untouched: &str,
+) -> bool {
+    let (app, secret) = app().await;
+    let mut heard = app.listen();
+    app.fail_call(nth, failure);
+    let answer = example(&app.token_user(), operation, &secret).try_send().await;
+    if !app.has_failed() {
+        answer.expect("a whole answer").assert_status(200);
+        return false;
+    }
+    let what = format!("{} when call {nth} fails with {failure:?}", operation.id);
+    match answer {
+        Ok(answer) => {
+            let (status, detail) = expected;
+            assert_eq!((answer.status().as_u16(), answer.json()), (status, json!({ "detail": detail })), "{what}");
+            assert!(!answer.text().contains(FAULT), "{what}");
+        }
+        // A file that has begun can only be cut off.
+        Err(broken) => assert!(operation.id.starts_with("export_session") && broken.status == 200, "{what}"),
+    }
+    assert!(heard.next().now_or_never().is_none(), "something was published: {what}");
+    assert_eq!(dump(&app).await, untouched, "{what}");
+    true
+}
+
+#[tokio::test]
+async fn a_store_that_fails_at_any_call_leaves_nothing_half_done() {
+    let untouched = untouched().await;
+    for operation in operations() {
+        let id = operation.id.trim_end_matches("_v1");
+        if WITHOUT_STORE.contains(&id) || id == TELLS_THE_REASON {
+            continue;
+        }
+        for (failure, expected) in [
+            (Failure::Unavailable, (503, UNAVAILABLE)),
+            (Failure::Failed, (500, INTERNAL)),
+            (Failure::Corrupt, (500, INTERNAL)),
+        ] {
+            let mut nth = 1;
+            while fails_cleanly(operation, nth, failure, expected, &untouched).await {
+                nth += 1;
+            }
+            assert!(nth > 1, "{} asks no store; see WITHOUT_STORE", operation.id);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_asks_no_store_does_not_depend_on_one() {
+    for operation in operations().iter().filter(|it| WITHOUT_STORE.contains(&it.id.trim_end_matches("_v1"))) {
+        let (app, _) = app().await;
+        app.fail_call(1, Failure::Unavailable);
+        let answer = app.token_user().open(&operation.path).await;
+        assert_eq!((answer.status.as_u16(), app.has_failed()), (200, false), "{}", operation.id);
+    }
+}
+
+#[tokio::test]
+async fn an_operation_that_failed_works_the_next_time() {
+    for operation in operations() {
+        let id = operation.id.trim_end_matches("_v1");
+        if WITHOUT_STORE.contains(&id) || id == TELLS_THE_REASON {
+            continue;
+        }
+        let (app, secret) = app().await;
+        app.fail_call(1, Failure::Unavailable);
+        example(&app.token_user(), operation, &secret).send().await.assert_status(503);
+        example(&app.token_user(), operation, &secret).send().await.assert_status(200);
+    }
+}
+
+/// The store has the last word: two who add the same name at once do not see each other before.
+#[tokio::test]
+async fn a_name_that_the_store_finds_taken_is_a_conflict() {
+    let (app, _) = app().await;
+    app.fail_call(1, Failure::Conflict);
+    let answer = app.token_user().post("/api/webhooks/add", json!({ "name": "new" })).await;
+    answer.assert_error(409, "Webhook 'new' already exists");
+    assert_eq!(dump(&app).await, untouched().await);
+}
+
+#[tokio::test]
+async fn an_id_that_the_store_finds_taken_is_replaced_by_another() {
+    let app = TestApp::new();
+    app.fail_call(1, Failure::Conflict);
+    let created = app.token_user().call(Method::POST, "/api/sessions").send().await.assert_status(200).json();
+    assert!(app.has_failed());
+    let list = app.token_user().get("/api/sessions").await.json();
+    assert_eq!((&list["total"], &list["sessions"][0]["id"]), (&json!(1), &created["id"]));
+}
+
+#[tokio::test]
+async fn a_refusal_that_cannot_be_written_down_is_a_refusal() {
+    for failure in [Failure::Unavailable, Failure::Failed] {
+        let (app, _) = app().await;
+        app.fail_call(2, failure);
+        let call = app.anonymous().call(Method::POST, "/webhook/inbound/ci").header("x-webhook-secret", "wrong");
+        call.body("{}").send().await.assert_error(403, "Invalid webhook secret or signature");
+        assert!(app.has_failed());
+        assert_eq!(dump(&app).await, untouched().await);
+    }
+}
+
+/// As for a good proof: who cannot be checked is not refused.
+#[tokio::test]
+async fn a_proof_that_cannot_be_checked_is_to_be_sent_again() {
+    for secret in ["wrong", "the right one"] {
+        let (app, right) = app().await;
+        app.fail_call(1, Failure::Unavailable);
+        let secret = if secret == "wrong" { secret } else { &*right };
+        let call = app.anonymous().call(Method::POST, "/webhook/inbound/ci").header("x-webhook-secret", secret);
+        call.body("{}").send().await.assert_error(503, UNAVAILABLE);
+        assert_eq!(dump(&app).await, untouched().await);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_stored_is_told_to_nobody_until_it_is() {
+    let app = TestApp::new();
+    let added = app.token_user().post("/api/webhooks/add", json!({ "name": "ci", "session": "slot" })).await.json();
+    let secret = added["webhook"]["secret"].as_str().unwrap();
+    let call = app.anonymous().call(Method::POST, "/webhook/inbound/ci?wait=true").header("x-webhook-secret", secret);
+    let mut waiting = pin!(call.body(r#"{"content":"/ping"}"#).send());
+    assert!(waiting.as_mut().now_or_never().is_none());
+
+    let agent = app.agent();
+    app.fail_call(1, Failure::Unavailable);
+    assert!(agent.claim(1).await.is_err());
+    let turn = agent.claim(1).await.unwrap().remove(0);
+    let answer = agent.run(&turn).await;
+    app.fail_call(1, Failure::Unavailable);
+    assert!(agent.finish(&turn, &answer).await.is_err());
+    assert!(waiting.as_mut().now_or_never().is_none());
+    let history = app.token_user().get("/api/memory/session?id=webhook_ci").await.json();
+    assert_eq!(history.as_array().map(Vec::len), Some(1));
+
+    agent.finish(&turn, &answer).await.unwrap();
+    assert_eq!(waiting.await.json()["response"], "pong");
+    let history = app.token_user().get("/api/memory/session?id=webhook_ci").await.json();
+    assert_eq!(history.as_array().map(Vec::len), Some(2));
+}
+
+#[tokio::test]
+async fn requests_are_numbered_and_the_id_of_a_client_is_kept() {
+    let app = TestApp::new();
+    for (number, path) in ["/healthz", "/api/sessions", "/nope", "/webhook/x", "/", "/api/v1/docs"].iter().enumerate() {
+        let answer = app.anonymous().get(path).await;
+        assert_eq!(answer.header("x-request-id"), (number + 1).to_string());
+    }
+    for path in ["/healthz", "/api/sessions", "/nope"] {
+        let answer = app.anonymous().call(Method::GET, path).header("x-request-id", "theirs-1").send().await;
+        assert_eq!(answer.header("x-request-id"), "theirs-1");
+    }
+}
+
+/// Also when something panics. That all answers have these headers is checked with every request of these tests.
+#[tokio::test]
+async fn a_panic_is_an_answer_like_any_other() {
+    let app = TestApp::new();
+    app.fail_call(1, Failure::Panic);
+    let answer = app.token_user().get("/api/sessions").await;
+    answer.assert_error(500, INTERNAL);
+    app.token_user().get("/api/sessions").await.assert_status(200);
+    insta::assert_debug_snapshot!(answer.headers(), @r#"
+    {
+        "content-type": "application/json",
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",
+        "referrer-policy": "strict-origin-when-cross-origin",
+        "permissions-policy": "camera=(), microphone=(), geolocation=()",
+        "x-request-id": "1",
+    }
+    "#);
+}

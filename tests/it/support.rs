@@ -1,0 +1,20 @@
+//! An app without sockets, and those who talk to it.
+//!
+//! A test reads: `let app = TestApp::new(); let user = app.token_user(); user.get("/api/sessions").await`. Clock and
+//! randomness are the test's, so ids, times and secrets in an answer are the same in every run.
+//!
+//! Every answer is held against what all answers promise (see `promises.rs`), whatever the test is about.
+
+#![expect(clippy::expect_used, reason = "a test may stop at the first surprise")]
+
+mod app;
+mod failing;
+mod promises;
+mod response;
+mod user;
+
+pub use app::{MASTER_TOKEN, START, TestApp};
+pub use failing::{FAULT, Failure};
+pub use promises::{Operation, operations};
+pub use response::{Response, Stream};
+pub use user::{Call, User};

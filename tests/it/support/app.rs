@@ -1,0 +1,203 @@
+//! The app under test, put together as the program does it, from parts that a test controls.
+
+use super::failing::{FailingStores, Failure};
+use super::user::User;
+use axum::Router;
+use futures_util::FutureExt;
+use pawport::adapters::agents::builtin::BuiltinAgent;
+use pawport::adapters::events::BroadcastEvents;
+use pawport::adapters::fake::{ManualClock, SeededEntropy};
+use pawport::adapters::in_memory::{InMemoryCredentials, InMemoryStorage};
+use pawport::app::{App, Parts, Settings};
+use pawport::domain::agent::service::{Agent, AgentLimits};
+use pawport::domain::auth::AccessToken;
+use pawport::domain::auth::service::Tokens;
+use pawport::domain::session::{MessageText, Metadata, NewMessage, Role, SessionId};
+use pawport::domain::time::Timestamp;
+use pawport::ports::agent::AgentRunner;
+use pawport::ports::clock::Clock;
+use pawport::ports::entropy::Entropy;
+use pawport::ports::events::{EventBus, EventStream};
+use pawport::ports::store::Stores;
+use secrecy::SecretString;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// The master token of every app under test.
+pub const MASTER_TOKEN: &str = "6fee2431-f6f4-4b32-be46-18eccaa43bde";
+
+/// Where others reach every app under test. Not what the requests say, so that the two cannot be mixed up.
+const PUBLIC_URL: &str = "https://paw.example.org";
+
+/// When every app under test starts: 2026-11-23T04:40:21Z.
+pub const START: Timestamp = Timestamp(1_795_408_821_000);
+
+/// An app over an empty in-memory storage. Nobody answers turns but [`TestApp::answer_turns`].
+pub struct TestApp {
+    app: App,
+    /// What the app's clock shows.
+    pub clock: Arc<ManualClock>,
+    /// What is stored. Calls through it never fail and do not count.
+    pub stores: Stores,
+    failing: Arc<FailingStores>,
+    events: Arc<BroadcastEvents>,
+    /// Ends the event streams.
+    pub stop: CancellationToken,
+}
+
+impl TestApp {
+    /// The built-in agent, five sessions at once, room for 100 turns.
+    pub fn new() -> Self {
+        Self::with(Arc::new(BuiltinAgent), 100)
+    }
+
+    /// Another agent.
+    pub fn with_agent(runner: Arc<dyn AgentRunner>) -> Self {
+        Self::with(runner, 100)
+    }
+
+    /// Room for that many unfinished turns.
+    pub fn with_capacity(queue_capacity: u64) -> Self {
+        Self::with(Arc::new(BuiltinAgent), queue_capacity)
+    }
+
+    fn with(runner: Arc<dyn AgentRunner>, queue_capacity: u64) -> Self {
+        let stores = Stores::of(&Arc::new(InMemoryStorage::new()));
+        let failing = Arc::new(FailingStores::over(stores.clone()));
+        let clock = Arc::new(ManualClock::at(START));
+        let phases = Arc::new(PhasedEntropy::default());
+        let entropy: Arc<dyn Entropy> = Arc::clone(&phases) as _;
+        let events = Arc::new(BroadcastEvents::default());
+        let stop = CancellationToken::new();
+
+        let token = AccessToken::parse(&SecretString::from(MASTER_TOKEN)).expect("a good token");
+        // A token that is given is neither loaded nor stored, so there is nothing to wait for.
+        let tokens = Tokens::open(Some(token), Arc::new(InMemoryCredentials::new()), &*entropy).now_or_never();
+        let tokens = tokens.expect("nothing to wait for").expect("a good token");
+        let parts = Parts {
+            stores: Stores::of(&failing),
+            clock: Arc::clone(&clock) as _,
+            entropy,
+            events: Arc::clone(&events) as _,
+            runner,
+            tokens: Arc::new(tokens),
+        };
+        let limits = AgentLimits { max_concurrent: 5, queue_capacity };
+        let settings = Settings { limits, public_url: PUBLIC_URL.to_owned() };
+        let app = App::build(settings, parts, stop.clone());
+        phases.is_built.store(true, Ordering::SeqCst);
+        Self { app, clock, stores, failing, events, stop }
+    }
+
+    /// The router.
+    pub fn router(&self) -> Router {
+        self.app.router()
+    }
+
+    /// The agent.
+    pub fn agent(&self) -> Arc<Agent> {
+        self.app.agent()
+    }
+
+    /// Somebody who has the master token.
+    pub fn token_user(&self) -> User {
+        User::new(self.router(), Some(MASTER_TOKEN))
+    }
+
+    /// Somebody without credentials.
+    pub fn anonymous(&self) -> User {
+        User::new(self.router(), None)
+    }
+
+    /// Everything that is published from now on.
+    pub fn listen(&self) -> EventStream {
+        self.events.subscribe()
+    }
+
+    /// Makes the `nth` call of a store from now on fail, 1 being the next.
+    pub fn fail_call(&self, nth: u32, failure: Failure) {
+        self.failing.fail_call(nth, failure);
+    }
+
+    /// Whether the call that was to fail was made.
+    pub fn has_failed(&self) -> bool {
+        self.failing.has_failed()
+    }
+
+    /// Answers turns, one after the other, until none is left that can be claimed. Says how many that were.
+    pub async fn answer_turns(&self) -> usize {
+        answer_all(self.agent()).await
+    }
+
+    /// The same beside the test. What is not done when the result is dropped is left undone.
+    #[must_use]
+    pub fn answering_turns(&self) -> JoinSet<usize> {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(answer_all(self.agent()));
+        tasks
+    }
+
+    /// Waits until a turn was stored, then answers what there is.
+    pub async fn answer_next(&self) -> usize {
+        self.agent().ready().await;
+        self.answer_turns().await
+    }
+
+    /// Puts a message at the end of a session, as if it had come in another way than this API.
+    pub async fn say(&self, session: &str, role: Role, text: &str) {
+        let session = SessionId::parse(session).expect("a session id");
+        let count = self.stores.sessions.find(&session).await.expect("a session").map_or(0, |it| it.message_count);
+        let message = NewMessage {
+            id: format!("message-{}", count + 1),
+            role,
+            text: MessageText::parse(text).expect("a text"),
+            at: self.clock.now(),
+            metadata: Metadata::empty(),
+        };
+        self.stores.sessions.append(&session, message).await.expect("a stored message");
+    }
+
+    /// Moves the app's clock on.
+    pub fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+    }
+}
+
+async fn answer_all(agent: Arc<Agent>) -> usize {
+    let mut answered = 0;
+    loop {
+        let claimed = agent.claim(10).await.expect("turns can be claimed");
+        if claimed.is_empty() {
+            return answered;
+        }
+        for turn in claimed {
+            let answer = agent.run(&turn).await;
+            agent.finish(&turn, &answer).await.expect("an answer can be stored");
+            answered += 1;
+        }
+    }
+}
+
+/// Gives an app that is built the same bytes from the beginning, however many were asked for while it was being built, so
+/// that the ids and secrets in the answers depend on what was asked of it and on nothing else.
+struct PhasedEntropy {
+    building: SeededEntropy,
+    running: SeededEntropy,
+    is_built: AtomicBool,
+}
+
+impl Default for PhasedEntropy {
+    fn default() -> Self {
+        Self { building: SeededEntropy::new(0), running: SeededEntropy::new(1), is_built: AtomicBool::new(false) }
+    }
+}
+
+impl Entropy for PhasedEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        let phase = if self.is_built.load(Ordering::SeqCst) { &self.running } else { &self.building };
+        phase.fill(bytes);
+    }
+}

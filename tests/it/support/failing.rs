@@ -1,0 +1,222 @@
+//! Stores that fail when they are told to.
+
+use async_trait::async_trait;
+use pawport::domain::agent::{ClaimedTurn, TurnId, TurnState};
+use pawport::domain::audit::AuditEntry;
+use pawport::domain::session::{
+    Message, NewMessage, SearchHit, SearchQuery, SessionId, SessionPage, SessionSummary, SessionTitle,
+};
+use pawport::domain::text::PageLimit;
+use pawport::domain::time::Timestamp;
+use pawport::domain::webhook::{Webhook, WebhookName, WebhookSecret};
+use pawport::ports::audit::AuditLog;
+use pawport::ports::sessions::SessionStore;
+use pawport::ports::store::{StoreError, StoreProbe, Stores};
+use pawport::ports::turns::{Enqueue, Enqueued, TurnQueue};
+use pawport::ports::webhooks::WebhookStore;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What every failure has as its cause. No client may ever read it.
+pub const FAULT: &str = "disk on fire at /var/lib/pawport";
+
+/// How a call fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    Unavailable,
+    Failed,
+    Corrupt,
+    Conflict,
+    Panic,
+}
+
+impl Failure {
+    fn error(self) -> StoreError {
+        match self {
+            Self::Unavailable => StoreError::Unavailable(FAULT.into()),
+            Self::Failed => StoreError::Failed(FAULT.into()),
+            Self::Corrupt => {
+                StoreError::Corrupt { table: "sessions", column: "title", key: FAULT.to_owned(), source: FAULT.into() }
+            }
+            Self::Conflict => StoreError::Conflict,
+            Self::Panic => panic!("{FAULT}"),
+        }
+    }
+}
+
+/// Which call fails, and how.
+enum Plan {
+    Nothing,
+    After { calls: u32, failure: Failure },
+    Done,
+}
+
+/// Stores that pass every call on, but for one.
+pub struct FailingStores {
+    inner: Stores,
+    plan: Mutex<Plan>,
+}
+
+impl FailingStores {
+    /// Nothing fails until [`FailingStores::fail_call`].
+    pub fn over(inner: Stores) -> Self {
+        Self { inner, plan: Mutex::new(Plan::Nothing) }
+    }
+
+    /// Makes the `nth` call from now on fail, before it has changed anything.
+    pub fn fail_call(&self, nth: u32, failure: Failure) {
+        *self.plan() = Plan::After { calls: nth, failure };
+    }
+
+    /// Whether that call was made.
+    pub fn has_failed(&self) -> bool {
+        matches!(*self.plan(), Plan::Done)
+    }
+
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pass(&self) -> Result<&Stores, StoreError> {
+        let failure = {
+            let mut plan = self.plan();
+            match &mut *plan {
+                Plan::After { calls: 1, failure } => {
+                    let failure = *failure;
+                    *plan = Plan::Done;
+                    Some(failure)
+                }
+                Plan::After { calls, .. } => {
+                    *calls -= 1;
+                    None
+                }
+                Plan::Nothing | Plan::Done => None,
+            }
+        };
+        failure.map_or(Ok(&self.inner), |failure| Err(failure.error()))
+    }
+}
+
+#[async_trait]
+impl SessionStore for FailingStores {
+    async fn create(&self, id: &SessionId, now: Timestamp, entry: &AuditEntry) -> Result<(), StoreError> {
+        self.pass()?.sessions.create(id, now, entry).await
+    }
+
+    async fn append(&self, to: &SessionId, message: NewMessage) -> Result<Message, StoreError> {
+        self.pass()?.sessions.append(to, message).await
+    }
+
+    async fn find(&self, id: &SessionId) -> Result<Option<SessionSummary>, StoreError> {
+        self.pass()?.sessions.find(id).await
+    }
+
+    async fn recent(&self, limit: PageLimit, offset: u64) -> Result<SessionPage, StoreError> {
+        self.pass()?.sessions.recent(limit, offset).await
+    }
+
+    async fn history(&self, id: &SessionId, limit: PageLimit) -> Result<Vec<Message>, StoreError> {
+        self.pass()?.sessions.history(id, limit).await
+    }
+
+    async fn messages(&self, id: &SessionId, after: u64, limit: PageLimit) -> Result<Vec<Message>, StoreError> {
+        self.pass()?.sessions.messages(id, after, limit).await
+    }
+
+    async fn search(&self, query: &SearchQuery, limit: PageLimit) -> Result<Vec<SearchHit>, StoreError> {
+        self.pass()?.sessions.search(query, limit).await
+    }
+
+    async fn set_title(&self, id: &SessionId, title: &SessionTitle, entry: &AuditEntry) -> Result<bool, StoreError> {
+        self.pass()?.sessions.set_title(id, title, entry).await
+    }
+
+    async fn remove(&self, id: &SessionId, entry: &AuditEntry) -> Result<bool, StoreError> {
+        self.pass()?.sessions.remove(id, entry).await
+    }
+}
+
+#[async_trait]
+impl WebhookStore for FailingStores {
+    async fn insert(&self, webhook: &Webhook, entry: &AuditEntry) -> Result<(), StoreError> {
+        self.pass()?.webhooks.insert(webhook, entry).await
+    }
+
+    async fn find(&self, name: &WebhookName) -> Result<Option<Webhook>, StoreError> {
+        self.pass()?.webhooks.find(name).await
+    }
+
+    async fn list(&self) -> Result<Vec<Webhook>, StoreError> {
+        self.pass()?.webhooks.list().await
+    }
+
+    async fn set_secret(
+        &self,
+        name: &WebhookName,
+        secret: &WebhookSecret,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        self.pass()?.webhooks.set_secret(name, secret, entry).await
+    }
+
+    async fn remove(&self, name: &WebhookName, entry: &AuditEntry) -> Result<bool, StoreError> {
+        self.pass()?.webhooks.remove(name, entry).await
+    }
+}
+
+#[async_trait]
+impl TurnQueue for FailingStores {
+    async fn enqueue(&self, enqueue: Enqueue) -> Result<Enqueued, StoreError> {
+        self.pass()?.turns.enqueue(enqueue).await
+    }
+
+    async fn ready(&self) {
+        self.inner.turns.ready().await;
+    }
+
+    async fn claim(
+        &self,
+        limit: usize,
+        now: Timestamp,
+        lease_until: Timestamp,
+    ) -> Result<Vec<ClaimedTurn>, StoreError> {
+        self.pass()?.turns.claim(limit, now, lease_until).await
+    }
+
+    async fn extend(&self, turns: &[TurnId], lease_until: Timestamp) -> Result<(), StoreError> {
+        self.pass()?.turns.extend(turns, lease_until).await
+    }
+
+    async fn finish(&self, turn: &TurnId, answer: NewMessage) -> Result<bool, StoreError> {
+        self.pass()?.turns.finish(turn, answer).await
+    }
+
+    async fn state(&self, turn: &TurnId) -> Result<Option<TurnState>, StoreError> {
+        self.pass()?.turns.state(turn).await
+    }
+
+    async fn release_all(&self) -> Result<u64, StoreError> {
+        self.pass()?.turns.release_all().await
+    }
+
+    async fn forget(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.pass()?.turns.forget(before).await
+    }
+}
+
+#[async_trait]
+impl AuditLog for FailingStores {
+    async fn record(&self, entry: &AuditEntry) -> Result<(), StoreError> {
+        self.pass()?.audit.record(entry).await
+    }
+
+    async fn recent(&self, limit: PageLimit) -> Result<Vec<AuditEntry>, StoreError> {
+        self.pass()?.audit.recent(limit).await
+    }
+}
+
+#[async_trait]
+impl StoreProbe for FailingStores {
+    async fn check(&self) -> Result<(), StoreError> {
+        self.pass()?.probe.check().await
+    }
+}
