@@ -1,20 +1,21 @@
 //! The data that benchmarks run on: made once through the crate's own storage, then kept in `target/bench-data`.
 
 use super::text::{Numbers, Vocabulary};
+use diesel::{Connection, RunQueryDsl, SqliteConnection};
 use pawport::adapters::fake::FixedVault;
 use pawport::adapters::sql::{SqlStorage, StorageUrl};
 use pawport::domain::session::{MessageText, Metadata, NewMessage, Role, SessionId};
 use pawport::domain::time::Timestamp;
 use pawport::ports::sessions::SessionStore;
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 /// To be raised when what is made changes.
@@ -75,29 +76,43 @@ pub fn copy(size: Size) -> TempDir {
     copy
 }
 
-/// Stands for the schema: with another one the data is made anew.
+/// Stands for the schema that the storage makes: with another one the data is made anew.
 fn schema() -> u32 {
-    let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/adapters/sql/migrations/sqlite");
-    let read = |folder: fs::DirEntry| (folder.file_name(), fs::read(folder.path().join("up.sql")).unwrap());
-    let all: BTreeMap<_, _> = fs::read_dir(migrations).unwrap().map(|entry| read(entry.unwrap())).collect();
+    #[derive(diesel::QueryableByName)]
+    struct Schema {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        sql: String,
+    }
+    let empty = TempDir::new_in(folder()).unwrap();
+    let database = empty.path().join(DATABASE);
+    runtime().block_on(async { drop(open(&database).await) });
+    let mut connection = SqliteConnection::establish(&database.to_string_lossy()).unwrap();
+    let query = "SELECT group_concat(sql) AS sql FROM (SELECT sql FROM sqlite_master ORDER BY name)";
+    let schema: Schema = diesel::sql_query(query).get_result(&mut connection).unwrap();
     let mut hasher = DefaultHasher::new();
-    all.hash(&mut hasher);
+    schema.sql.hash(&mut hasher);
     hasher.finish() as u32
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+async fn open(database: &Path) -> Arc<SqlStorage> {
+    SqlStorage::open(StorageUrl::Sqlite(database.to_owned()), Arc::new(FixedVault::new())).await.unwrap()
 }
 
 fn make(database: &Path, size: Size) {
     let began = Instant::now();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        let url = StorageUrl::Sqlite(database.to_owned());
-        let storage = SqlStorage::open(url, Arc::new(FixedVault::new())).await.unwrap();
+    runtime().block_on(async {
+        let storage = open(database).await;
         write(&storage, size, began).await;
         index(&storage, began).await;
         // The last one to close the database puts everything into its one file.
         assert!(Arc::into_inner(storage).is_some(), "somebody still holds the storage");
     });
     let bytes = fs::metadata(database).unwrap().len();
-    say(&format!("made in {} s, {} MB", began.elapsed().as_secs(), bytes / 1_000_000), true);
+    let _ = writeln!(std::io::stderr(), "\nbenchmark data: made in {} s, {} MB", began.elapsed().as_secs(), bytes / 1_000_000);
 }
 
 async fn write(storage: &Arc<SqlStorage>, size: Size, began: Instant) {
@@ -127,7 +142,7 @@ async fn write(storage: &Arc<SqlStorage>, size: Size, began: Instant) {
             },
             _ = often.tick() => {
                 let written = written.load(Ordering::Relaxed);
-                say(&format!("{written} of {} messages, {} s", size.messages, began.elapsed().as_secs()), false);
+                say(&format!("{written} of {} messages", size.messages), began);
             }
         }
     }
@@ -161,7 +176,7 @@ async fn write_session(storage: &SqlStorage, vocabulary: &Vocabulary, session: u
 }
 
 async fn index(storage: &SqlStorage, began: Instant) {
-    let indexing = storage.index_pending();
+    let indexing = storage.upkeep();
     tokio::pin!(indexing);
     let mut often = tokio::time::interval(Duration::from_secs(1));
     loop {
@@ -171,14 +186,22 @@ async fn index(storage: &SqlStorage, began: Instant) {
                 break;
             }
             _ = often.tick() => {
-                say(&format!("all messages written; making the search index, {} s", began.elapsed().as_secs()), false);
+                say("all messages written; making the search index", began);
             }
         }
     }
 }
 
-/// Progress, on one line that is written over until the last.
-fn say(what: &str, last: bool) {
-    let end = if last { "\n" } else { "" };
-    let _ = write!(std::io::stderr(), "\r\x1b[Kbenchmark data: {what}{end}");
+/// Progress: one line that is written over on a terminal, and now and then a line anywhere else.
+fn say(what: &str, began: Instant) {
+    let seconds = began.elapsed().as_secs();
+    let mut out = std::io::stderr().lock();
+    // Nobody has to see it.
+    let _ = if out.is_terminal() {
+        write!(out, "\r\x1b[Kbenchmark data, made once: {what}, {seconds} s")
+    } else if seconds.is_multiple_of(15) {
+        writeln!(out, "benchmark data, made once: {what}, {seconds} s")
+    } else {
+        Ok(())
+    };
 }

@@ -16,8 +16,6 @@ pub const RARE_TRIGRAMS: &str = "quokka";
 pub const ONLY_OLD: &str = "typewriter";
 /// In nothing, though all of its trigrams are somewhere.
 pub const NOWHERE: &str = "interrogative";
-/// Too short for a trigram, and in most messages.
-pub const TWO_COMMON: &str = "to";
 /// Too short for a trigram, and in nothing.
 pub const TWO_NOWHERE: &str = "qz";
 

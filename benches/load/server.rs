@@ -1,0 +1,124 @@
+//! The program itself, as a user starts it.
+
+use super::client::Connection;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_pawport");
+const TOKEN: &str = "the-load-benchmark-knows-this-token-and-nobody-else-uses-it";
+
+/// How large the program is, in bytes.
+pub fn binary_size() -> u64 {
+    fs::metadata(BINARY).unwrap().len()
+}
+
+/// A running server. Ends when it is dropped.
+pub struct Server {
+    process: Child,
+    pub address: SocketAddr,
+    /// From the start of the process until it said that it listens.
+    pub ready_after: Duration,
+}
+
+impl Server {
+    /// Starts a server on a data directory. Its log goes into a file beside the data directory's own.
+    #[expect(clippy::disallowed_methods, reason = "the server under load is a process of its own")]
+    pub fn start(data_dir: &Path, queue_capacity: u64) -> Self {
+        let log = OpenOptions::new().create(true).append(true).open(data_dir.join("server.log")).unwrap();
+        let began = Instant::now();
+        let mut process = Command::new(BINARY)
+            .args(["serve", "--port", "0", "--data-dir"])
+            .arg(data_dir)
+            .args(["--queue-capacity", &queue_capacity.to_string()])
+            .env("PAWPORT_ACCESS_TOKEN", TOKEN)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready_after = began.elapsed();
+        let Some(address) = line.trim().strip_prefix("listening on http://").and_then(|text| text.parse().ok()) else {
+            let _ = process.kill();
+            let log = fs::read_to_string(data_dir.join("server.log")).unwrap_or_default();
+            panic!("the server did not start; it said {line:?} and {log:?}");
+        };
+        Self { process, address, ready_after }
+    }
+
+    /// Asks the server to end, and waits until it has.
+    pub fn stop(mut self) {
+        let process = Pid::from_raw(self.process.id().try_into().unwrap());
+        kill(process, Signal::SIGTERM).unwrap();
+        let status = self.process.wait().unwrap();
+        assert!(status.success(), "the server ended with {status}");
+    }
+
+    /// What the system says about the process, in kB by name; `Threads` is a number.
+    pub fn status(&self) -> BTreeMap<String, u64> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        text.lines()
+            .filter_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                Some((name.to_owned(), value.trim().trim_end_matches(" kB").parse().ok()?))
+            })
+            .collect()
+    }
+
+    /// A request with the token, without a body.
+    pub fn get(&self, path: &str) -> Vec<u8> {
+        let address = self.address;
+        format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {TOKEN}\r\n\r\n").into_bytes()
+    }
+
+    /// A request with a body, and with `headers`, each with its line end.
+    pub fn post(&self, path: &str, headers: &str, body: &str) -> Vec<u8> {
+        let (address, length) = (self.address, body.len());
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
+             {headers}\r\n{body}"
+        )
+        .into_bytes()
+    }
+
+    /// Asks once and gives the answer's JSON.
+    pub async fn ask(&self, request: &[u8]) -> serde_json::Value {
+        let mut connection = Connection::open(self.address).await.unwrap();
+        let head = connection.exchange(request).await.unwrap();
+        let body = connection.body(head);
+        assert_eq!(head.status, 200, "{}", String::from_utf8_lossy(body));
+        serde_json::from_slice(body).unwrap()
+    }
+
+    /// Adds a webhook slot and gives its secret.
+    pub async fn add_webhook(&self, name: &str, scheme: &str) -> String {
+        let body = serde_json::json!({ "name": name, "scheme": scheme }).to_string();
+        let bearer = format!("authorization: Bearer {TOKEN}\r\n");
+        let answer = self.ask(&self.post("/api/webhooks/add", &bearer, &body)).await;
+        answer["webhook"]["secret"].as_str().unwrap().to_owned()
+    }
+
+    /// How many sessions there are, and how many of the newest 500 have no answer yet.
+    pub async fn sessions(&self) -> (u64, usize) {
+        let page = self.ask(&self.get("/api/sessions?limit=500")).await;
+        let newest = page["sessions"].as_array().unwrap();
+        let unanswered = newest.iter().filter(|session| session["message_count"] == 1).count();
+        (page["total"].as_u64().unwrap(), unanswered)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A server that was stopped is gone already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
