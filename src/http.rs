@@ -158,10 +158,10 @@ pub fn router(state: AppState) -> Router {
     open.fallback_service(closed).layer(layers)
 }
 
-/// The span of a request. Holds the path without the query, which may hold a token.
+/// The span of a request, at a level at which every line of the log has it. Holds the path without the query, which may hold a token.
 fn request_span(request: &Request) -> tracing::Span {
     let id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
-    tracing::info_span!("request", id, method = %request.method(), path = request.uri().path())
+    tracing::error_span!("request", id, method = %request.method(), path = request.uri().path())
 }
 
 /// Numbers requests. An id that the client sent is kept.

@@ -10,6 +10,10 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+/// The files that we keep in the directory, besides a database that is elsewhere.
+const OURS: [&str; 6] =
+    ["pawport.lock", "access_token", "vault.key", "pawport.db", "pawport.db-wal", "pawport.db-shm"];
+
 /// A data directory that this process holds. Held until dropped, or until the process ends, however it ends.
 #[derive(Debug)]
 pub struct DataDir {
@@ -18,7 +22,8 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Creates the directory if need be (mode 0700), takes it for this process, and tightens the mode of what is in it.
+    /// Creates the directory if need be (mode 0700), takes it for this process, and tightens the mode
+    /// of it and of our files in it.
     ///
     /// # Errors
     /// If it cannot be created or written, or another server uses it. The text says which and what to do.
@@ -26,16 +31,31 @@ impl DataDir {
         DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(|| {
             format!("the data directory {} cannot be created; choose another with --data-dir", path.display())
         })?;
+        Self::refuse_foreign(path)?;
         let lock = Self::lock(path)?;
-        // Whatever made the directory: nobody else reads it from now on.
         make_private(path, 0o700)?;
-        for entry in path.read_dir().with_context(|| format!("{} cannot be read", path.display()))? {
-            let entry = entry?;
-            if entry.file_type()?.is_file() {
-                make_private(&entry.path(), 0o600)?;
+        for name in OURS {
+            let file = path.join(name);
+            if file.is_file() {
+                make_private(&file, 0o600)?;
             }
         }
         Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// A directory that others can read, with files in it that no server of ours made, is somebody else's: a home or a
+    /// project, named by mistake.
+    fn refuse_foreign(path: &Path) -> anyhow::Result<()> {
+        let readable_by_others = path.metadata()?.permissions().mode() & 0o077 != 0;
+        let mut entries = path.read_dir().with_context(|| format!("{} cannot be read", path.display()))?;
+        let is_ours = OURS.iter().any(|name| path.join(name).exists());
+        if readable_by_others && !is_ours && entries.next().is_some() {
+            bail!(
+                "{} is no data directory: it holds other files, and others can read it; name an empty or a new folder with --data-dir",
+                path.display()
+            );
+        }
+        Ok(())
     }
 
     fn lock(path: &Path) -> anyhow::Result<File> {

@@ -10,12 +10,19 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How many connections are open at once, which keeps us below the 1,024 files that a process may commonly open. Who comes
-/// then waits in the system's queue.
-const MAX_CONNECTIONS: usize = 900;
+/// How many connections are open at once, which keeps us below the 1,024 files that a process may commonly open, and bounds
+/// what strangers can make us hold in memory: a head and a body each. Who comes then waits in the system's queue.
+const MAX_CONNECTIONS: usize = 512;
+
+/// The longest head of a request, in bytes.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// How long a client may leave us waiting before it takes what we send.
+const WRITE_TIME: Duration = Duration::from_secs(30);
 
 /// How long a client may take to send the head of a request; also how long a connection may stay idle between two.
 const HEAD_TIME: Duration = Duration::from_secs(60);
@@ -30,10 +37,13 @@ pub async fn serve_connections(listener: TcpListener, router: Router, tracker: T
     let open = GracefulShutdown::new();
     while let Some(Ok(permit)) = stop.run_until_cancelled(Arc::clone(&permits).acquire_owned()).await {
         let Some(stream) = stop.run_until_cancelled(accept(&listener)).await else { break };
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(WRITE_TIME));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
-            .serve_connection(TokioIo::new(stream), service.clone());
+            .max_buf_size(HEAD_BYTES)
+            .serve_connection(TokioIo::new(Box::pin(stream)), service.clone());
         let connection = open.watch(connection);
         tracker.spawn(async move {
             // What fails here is the client's or the network's: it went away, or did not speak HTTP.

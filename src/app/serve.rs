@@ -38,7 +38,6 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
 
     let shutdown = Shutdown::default();
-    let signals = shutdown.on_signals()?;
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
     let tracker = TaskTracker::new();
     let stores = open_stores(&config, &data_dir, &entropy, &tracker, &shutdown).await?;
@@ -61,6 +60,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         tracing::info!(resumed, "taking up turns that were being answered when the server ended");
     }
 
+    // Until here a signal simply ends the program, and nothing is lost.
+    let signals = shutdown.on_signals()?;
     announce(address);
     tracker.spawn(signals_until_stopped(signals, shutdown.clone()));
     run(app, listener, tracker, shutdown, config.shutdown_timeout).await?;

@@ -2,7 +2,9 @@
 
 use crate::domain::agent::service::{Agent, LEASE};
 use crate::domain::agent::{ClaimedTurn, TurnId};
+use futures_util::FutureExt;
 use std::collections::HashSet;
+use crate::ports::store::StoreError;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -40,8 +42,14 @@ pub async fn answer_turns(agent: Arc<Agent>, stop: CancellationToken) {
         let claimed = if room > 0 { claim(&agent, room).await } else { Vec::new() };
         let found_nothing = claimed.is_empty();
         for turn in claimed {
-            held.insert(turn.turn.id.clone());
+            // Ours already: its lease had ended, because the clock was moved or the storage was away. It has a new one now.
+            if !held.insert(turn.turn.id.clone()) {
+                continue;
+            }
             tasks.spawn(answer(Arc::clone(&agent), turn, Arc::clone(&running), stop.clone()));
+        }
+        if renewal.tick().now_or_never().is_some() {
+            renew(&agent, &held).await;
         }
         if !found_nothing {
             while let Some(done) = tasks.try_join_next() {
@@ -55,7 +63,6 @@ pub async fn answer_turns(agent: Arc<Agent>, stop: CancellationToken) {
             Some(done) = tasks.join_next() => {
                 held.remove(&finished(done));
             }
-            _ = renewal.tick() => renew(&agent, &held).await,
             () = sleep(POLL) => {}
         }
     }
@@ -103,6 +110,10 @@ async fn answer(agent: Arc<Agent>, turn: ClaimedTurn, running: Arc<Semaphore>, s
     drop(permit);
     while let Err(error) = agent.finish(&turn, &answer).await {
         tracing::error!(turn.id = %turn.turn.id, error = &error as &dyn std::error::Error, "an answer could not be stored");
+        if !matches!(error, StoreError::Unavailable(_)) {
+            // Trying again would end the same. Its lease will end, and it is tried anew a few times.
+            break;
+        }
         if stop.run_until_cancelled(sleep(PAUSE_AFTER_FAILURE)).await.is_none() {
             // It is asked again after the next start.
             break;

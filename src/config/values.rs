@@ -27,8 +27,9 @@ impl DatabaseUrl {
             return Some(Self::Memory);
         }
         let path = text.strip_prefix("sqlite://")?;
-        // A query means something to other programs. Here it would only be a part of a strange file name.
-        if path.contains(['?', '#']) || path.ends_with('/') || path == ":memory:" {
+        // To other programs a query, or `file:`, means something. SQLite would heed the latter, and open another file than we
+        // think.
+        if path.contains(['?', '#']) || path.ends_with('/') || path == ":memory:" || path.starts_with("file:") {
             return None;
         }
         self::path(path).map(Self::Sqlite)

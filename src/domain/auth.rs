@@ -4,7 +4,6 @@ pub mod service;
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
@@ -47,12 +46,7 @@ impl AccessToken {
     /// Names the token without giving it away: the first 12 hexadecimal digits of its SHA-256.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let digest = Sha256::digest(self.0.expose_secret());
-        digest.iter().take(6).fold(String::new(), |mut text, byte| {
-            // Writing into a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        hex::encode(&Sha256::digest(self.0.expose_secret())[..6])
     }
 
     /// The token itself: for its file, and for the owner who asks for it.

@@ -45,7 +45,7 @@ impl SessionId {
     /// A new chat of the dashboard: `websocket_` and 12 hexadecimal digits.
     #[must_use]
     pub fn new_chat(random: [u8; 6]) -> Self {
-        Self(format!("websocket_{}", hex_digits(&random)))
+        Self(format!("websocket_{}", hex::encode(random)))
     }
 
     /// The id as it is stored and sent.
@@ -77,15 +77,6 @@ impl SessionId {
     pub fn key(&self) -> String {
         format!("{}:{}", self.channel(), self.chat())
     }
-}
-
-fn hex_digits(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 impl fmt::Display for SessionId {
@@ -344,7 +335,7 @@ impl SearchQuery {
 pub struct SearchHit {
     /// The session.
     pub session: SessionSummary,
-    /// The first message of the session that contains the text.
+    /// A piece of the first message that contains the text, cut around it to at most [`SearchHit::EXCERPT_CHARS`].
     pub excerpt: String,
     /// Who said it.
     pub role: Role,

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// How many items a page may hold: 1 to 500 unless the route says less. Larger asks are cut, zero becomes one.
+/// How many items a page may hold: 1 to [`PageLimit::MAX`]; most routes allow less. Larger asks are cut, zero becomes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PageLimit(u16);
 

@@ -50,7 +50,8 @@ pub struct OkView {
     status: &'static str,
 }
 
-const OK: Json<OkView> = Json(OkView { status: "ok" });
+/// That it worked.
+pub const OK: Json<OkView> = Json(OkView { status: "ok" });
 
 fn no_session() -> ApiError {
     ApiError::not_found("Session not found")

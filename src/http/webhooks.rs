@@ -3,6 +3,7 @@
 use super::error::{ApiError, BodyErrors, ErrorBody, Errors, ParameterErrors};
 use super::extract::{ApiJson, ApiPath, Parameters, RawBody};
 use super::gate::Caller;
+use super::sessions::{OK, OkView};
 use super::{AppState, PublicUrl};
 use crate::domain::agent::Reply;
 use crate::domain::agent::service::OnReply;
@@ -204,7 +205,7 @@ impl WebhookNameBody {
 #[utoipa::path(
     post, path = "/webhooks/remove", tag = "webhooks", request_body = WebhookNameBody,
     responses(
-        (status = 200, body = super::sessions::OkView),
+        (status = 200, body = OkView),
         (status = 404, body = ErrorBody, description = "No such slot"),
         BodyErrors, Errors,
     )
@@ -213,10 +214,10 @@ async fn remove_webhook(
     State(webhooks): State<Arc<Webhooks>>,
     Caller(principal): Caller,
     ApiJson(body): ApiJson<WebhookNameBody>,
-) -> Result<Json<serde_json::Value>, ApiError> {
+) -> Result<Json<OkView>, ApiError> {
     let (name, unknown) = body.parse()?;
     match webhooks.remove(&principal, &name).await? {
-        true => Ok(Json(serde_json::json!({ "status": "ok" }))),
+        true => Ok(OK),
         false => Err(unknown),
     }
 }

@@ -54,7 +54,10 @@ pub trait TurnQueue: Send + Sync {
     /// in its session, which is created if it is new. A turn whose session was removed after its message was stored comes
     /// with an empty summary, and the session is not created again.
     ///
-    /// **Contract:** no turn is held by two. The message of a turn is stored once, however often the turn is claimed.
+    /// **Contract:** no turn is held by two. The message of a turn is stored once, however often the turn is claimed. Turns
+    /// that were claimed before are given out one at a time: none while the lease of another that was claimed again runs,
+    /// so that a turn in which the program ends is not counted against those that were only claimed with it. A turn that
+    /// cannot be read is set aside, and the next of its session takes its place.
     ///
     /// # Errors
     /// `Unavailable`, `Corrupt`, `Failed`; then nothing was taken.

@@ -12,16 +12,31 @@ fn the_directory_and_its_files_are_private() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("a/b");
     std::fs::create_dir_all(&path).unwrap();
-    std::fs::write(path.join("old"), "x").unwrap();
+    std::fs::write(path.join("access_token"), "x").unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    std::fs::set_permissions(path.join("old"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::fs::set_permissions(path.join("access_token"), std::fs::Permissions::from_mode(0o644)).unwrap();
 
     let directory = DataDir::open(&path).unwrap();
     directory.key("vault.key", || [7; 32]).unwrap();
     assert_eq!(mode(&path), 0o700);
-    for file in ["old", "vault.key", "pawport.lock"] {
+    for file in ["access_token", "vault.key", "pawport.lock"] {
         assert_eq!(mode(&path.join(file)), 0o600, "{file}");
     }
+}
+
+#[test]
+fn a_folder_of_somebody_elses_is_left_alone() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("project");
+    std::fs::create_dir(&path).unwrap();
+    std::fs::write(path.join("build.sh"), "#!/bin/sh").unwrap();
+    for file in [&path, &path.join("build.sh")] {
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let refusal = DataDir::open(&path).unwrap_err().to_string();
+    assert!(refusal.contains("--data-dir"), "{refusal}");
+    assert_eq!((mode(&path), mode(&path.join("build.sh"))), (0o755, 0o755));
+    assert!(!path.join("pawport.lock").exists());
 }
 
 #[test]

@@ -20,6 +20,8 @@ const READY: i32 = 1;
 const CLAIMED: i32 = 2;
 /// Is answered, and kept because the same delivery may come again.
 const DONE: i32 = 3;
+/// Cannot be read.
+const SET_ASIDE: i32 = 4;
 
 #[derive(Insertable)]
 #[diesel(table_name = turns)]
@@ -86,16 +88,16 @@ fn enqueue(connection: &mut AnyConnection, enqueue: &Enqueue) -> Result<Enqueued
             return Ok(Enqueued::Repeated(TurnId::from_stored(first)));
         }
     }
-    // The turn in the last place that is allowed; so not more is counted than has to be.
-    let last_place = i64::try_from(enqueue.capacity).unwrap_or(i64::MAX).saturating_sub(1);
-    let unfinished = turns::table.filter(turns::state.lt(DONE)).select(turns::key);
-    if enqueue.capacity == 0 || unfinished.offset(last_place).limit(1).first::<i64>(connection).optional()?.is_some() {
+    if is_full(connection, enqueue.capacity)? {
         return Ok(Enqueued::Full);
     }
+    let unfinished_of_session =
+        turns::table.filter(turns::session_id.eq(turn.session.as_str())).filter(turns::state.lt(DONE));
+    let is_behind = unfinished_of_session.select(turns::key).first::<i64>(connection).optional()?.is_some();
     let row = NewRow {
         id: turn.id.as_str(),
         session_id: turn.session.as_str(),
-        state: if next_of(connection, turn.session.as_str())?.is_some() { BEHIND } else { READY },
+        state: if is_behind { BEHIND } else { READY },
         attempts: 0,
         lease_until: 0,
         deduplication_key: enqueue.key.as_ref().map(crate::domain::agent::DeduplicationKey::as_str),
@@ -110,15 +112,34 @@ fn enqueue(connection: &mut AnyConnection, enqueue: &Enqueue) -> Result<Enqueued
     Ok(Enqueued::Stored)
 }
 
-/// The oldest unfinished turn of a session.
-fn next_of(connection: &mut AnyConnection, session: &str) -> QueryResult<Option<i64>> {
-    turns::table
-        .filter(turns::session_id.eq(session))
-        .filter(turns::state.lt(DONE))
-        .order(turns::key)
-        .select(turns::key)
-        .first(connection)
-        .optional()
+/// Whether there are `capacity` unfinished turns.
+fn is_full(connection: &mut AnyConnection, capacity: u64) -> Result<bool, Failure> {
+    let Some(last_place) = capacity.checked_sub(1) else { return Ok(true) };
+    let mut oldest: Option<i64> = None;
+    for state in [BEHIND, READY, CLAIMED] {
+        let of_state = turns::table.filter(turns::state.eq(state)).order(turns::key).select(turns::key);
+        let key: Option<i64> = of_state.first(connection).optional()?;
+        oldest = oldest.into_iter().chain(key).min();
+    }
+    let Some(oldest) = oldest else { return Ok(false) };
+    // Keys are counted up, so there are no more unfinished turns than there are keys from the oldest to the newest.
+    let newest: i64 = turns::table.order(turns::key.desc()).select(turns::key).first(connection)?;
+    if newest.abs_diff(oldest) < last_place {
+        return Ok(false);
+    }
+    let unfinished = turns::table.filter(turns::state.lt(DONE)).select(turns::key);
+    let last_place = i64::try_from(last_place).unwrap_or(i64::MAX);
+    Ok(unfinished.offset(last_place).limit(1).first::<i64>(connection).optional()?.is_some())
+}
+
+/// Sets the next turn of a session free, once the one before it has ended.
+fn set_next_free(connection: &mut AnyConnection, session: &str) -> QueryResult<()> {
+    let behind = turns::table.filter(turns::session_id.eq(session)).filter(turns::state.eq(BEHIND));
+    let next: Option<i64> = behind.order(turns::key).select(turns::key).first(connection).optional()?;
+    if let Some(next) = next {
+        diesel::update(turns::table.find(next)).set(turns::state.eq(READY)).execute(connection)?;
+    }
+    Ok(())
 }
 
 fn claim(
@@ -128,13 +149,40 @@ fn claim(
     lease_until: Timestamp,
 ) -> Result<Vec<ClaimedTurn>, Failure> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let ready = turns::table.filter(turns::state.eq(READY)).order(turns::key).limit(limit);
-    let mut rows: Vec<Row> = ready.load(connection)?;
-    let expired = turns::table.filter(turns::state.eq(CLAIMED)).filter(turns::lease_until.lt(now.0));
-    rows.extend(expired.order(turns::key).limit(limit).load::<Row>(connection)?);
+    let fresh = turns::table.filter(turns::state.eq(READY)).filter(turns::attempts.eq(0));
+    let mut rows: Vec<Row> = fresh.order(turns::key).limit(limit).load(connection)?;
+    rows.extend(interrupted(connection, now)?);
     rows.sort_unstable_by_key(|row| row.key);
     rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    rows.into_iter().map(|row| claim_one(connection, row, lease_until)).collect()
+    let mut claimed = Vec::with_capacity(rows.len());
+    for row in rows {
+        let (key, session) = (row.key, row.session_id.clone());
+        match claim_one(connection, row, lease_until) {
+            Ok(turn) => claimed.push(turn),
+            // One turn that nobody can answer must not keep all others from being answered.
+            Err(Failure::Store(error @ StoreError::Corrupt { .. })) => {
+                tracing::error!(turn.key = key, error = &error as &dyn std::error::Error, "a turn is set aside");
+                diesel::update(turns::table.find(key)).set(turns::state.eq(SET_ASIDE)).execute(connection)?;
+                set_next_free(connection, &session)?;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(claimed)
+}
+
+/// The oldest turn that was claimed before and is free again, unless another such turn is being worked on.
+fn interrupted(connection: &mut AnyConnection, now: Timestamp) -> Result<Option<Row>, Failure> {
+    let held = turns::table.filter(turns::state.eq(CLAIMED)).filter(turns::lease_until.ge(now.0));
+    let held_again = held.filter(turns::attempts.gt(1)).select(turns::key);
+    if held_again.first::<i64>(connection).optional()?.is_some() {
+        return Ok(None);
+    }
+    let released = turns::table.filter(turns::state.eq(READY)).filter(turns::attempts.gt(0));
+    let released: Option<Row> = released.order(turns::key).first(connection).optional()?;
+    let expired = turns::table.filter(turns::state.eq(CLAIMED)).filter(turns::lease_until.lt(now.0));
+    let expired: Option<Row> = expired.order(turns::key).first(connection).optional()?;
+    Ok(released.into_iter().chain(expired).min_by_key(|row| row.key))
 }
 
 fn claim_one(connection: &mut AnyConnection, row: Row, lease_until: Timestamp) -> Result<ClaimedTurn, Failure> {
@@ -183,10 +231,7 @@ fn finish(connection: &mut AnyConnection, turn: &TurnId, answer: NewMessage) -> 
     if let Some(session) = session.flatten() {
         sessions::append(connection, &session.id, answer)?;
     }
-    if let Some(next) = next_of(connection, &session_id)? {
-        let behind = turns::table.find(next).filter(turns::state.eq(BEHIND));
-        diesel::update(behind).set(turns::state.eq(READY)).execute(connection)?;
-    }
+    set_next_free(connection, &session_id)?;
     Ok(true)
 }
 

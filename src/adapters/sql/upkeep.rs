@@ -17,21 +17,40 @@ use tokio_util::sync::CancellationToken;
 /// How many messages are worked on in one transaction, which others wait for.
 const BATCH: i64 = 200;
 
+/// How many bytes of text are, at most: fewer messages if they are long. A longer message is one batch alone.
+const BATCH_BYTES: i64 = 256 * 1024;
+
 /// How long work is left to gather.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// How long to wait after the storage failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(10);
 
+diesel::define_sql_function! {
+    /// How many characters `text` has.
+    fn length(text: diesel::sql_types::Text) -> Integer;
+}
+
+/// The keys at the beginning of a list of keys and lengths that are a batch together.
+fn batch(rows: &[(i64, i32)]) -> Vec<i64> {
+    let mut bytes = 0;
+    let fits = |(index, (_, length)): &(usize, &(i64, i32))| {
+        bytes += i64::from(*length);
+        *index == 0 || bytes <= BATCH_BYTES
+    };
+    rows.iter().enumerate().take_while(fits).map(|(_, (key, _))| *key).collect()
+}
+
 /// Indexes the next messages; gives how many those were.
 fn index_batch(connection: &mut AnyConnection) -> Result<u64, Failure> {
     let done = through(connection)?;
-    let keys: Vec<i64> = messages::table
+    let rows: Vec<(i64, i32)> = messages::table
         .filter(messages::key.gt(done))
         .order(messages::key)
         .limit(BATCH)
-        .select(messages::key)
+        .select((messages::key, length(messages::folded)))
         .load(connection)?;
+    let keys = batch(&rows);
     let Some(last) = keys.last() else { return Ok(0) };
     let AnyConnection::Sqlite(inner) = connection;
     diesel::sql_query("INSERT INTO search (rowid, folded) SELECT key, folded FROM messages WHERE key > ? AND key <= ?")
@@ -48,8 +67,8 @@ fn index_batch(connection: &mut AnyConnection) -> Result<u64, Failure> {
 fn purge_batch(connection: &mut AnyConnection) -> Result<u64, Failure> {
     let session = removed_sessions::table.select(removed_sessions::session_key).first::<i64>(connection).optional()?;
     let Some(session) = session else { return Ok(0) };
-    let of_session = messages::table.filter(messages::session_key.eq(session));
-    let keys: Vec<i64> = of_session.limit(BATCH).select(messages::key).load(connection)?;
+    let of_session = messages::table.filter(messages::session_key.eq(session)).limit(BATCH);
+    let keys = batch(&of_session.select((messages::key, length(messages::folded))).load(connection)?);
     for key in &keys {
         diesel::delete(messages::table.find(key)).execute(connection)?;
     }

@@ -136,12 +136,42 @@ fn write_batch(pool: &Pool<Manager>, jobs: Vec<Box<dyn Job>>) {
         Ok(connection) => connection,
         Err(failed) => return jobs.into_iter().for_each(|job| job.refuse(&failed)),
     };
-    let acknowledgements: Vec<Acknowledge> = jobs.into_iter().map(|job| job.run(&mut connection)).collect();
-    let committed = <AnyConnection as Connection>::TransactionManager::commit_transaction(&mut *connection)
-        .map_err(TransactionFailed::because);
+    let mut acknowledgements: Vec<Acknowledge> = Vec::with_capacity(jobs.len());
+    let mut refused: Vec<Box<dyn Job>> = Vec::new();
+    for job in jobs {
+        if is_open(&mut connection) {
+            acknowledgements.push(job.run(&mut connection));
+        } else {
+            refused.push(job);
+        }
+    }
+    let committed = if is_open(&mut connection) {
+        Transactions::commit_transaction(&mut *connection).map_err(TransactionFailed::because)
+    } else {
+        // The pool looks at this, and throws the connection away.
+        Transactions::transaction_manager_status_mut(&mut *connection).set_in_error();
+        Err(TransactionFailed::because(RolledBack))
+    };
     for acknowledge in acknowledgements {
         acknowledge(committed.as_ref().copied());
     }
+    if let Err(failed) = &committed {
+        refused.into_iter().for_each(|job| job.refuse(failed));
+    }
+}
+
+type Transactions = <AnyConnection as Connection>::TransactionManager;
+
+/// SQLite gave up the whole transaction because of one job.
+#[derive(Debug, thiserror::Error)]
+#[error("the database rolled the transaction back, most likely because the disk is full or failing")]
+struct RolledBack;
+
+/// Whether the transaction that was begun is still there. When the disk is full SQLite may roll it back by itself; what a
+/// later job does would then be a transaction of its own, stored although everybody is told that it is not.
+fn is_open(connection: &mut AnyConnection) -> bool {
+    let status = Transactions::transaction_manager_status_mut(connection);
+    matches!(status.transaction_depth(), Ok(Some(depth)) if depth.get() == 1)
 }
 
 /// Begins with the write lock in hand. A transaction that begins by reading and then wants to write fails at once if

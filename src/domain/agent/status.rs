@@ -175,7 +175,8 @@ impl StatusTracker {
     pub fn snapshot(&mut self, now: Timestamp) -> AgentStatus {
         self.forget_old_errors(now);
         let failed = self.sessions.values().filter(|tracked| tracked.failed_at.is_some()).count();
-        let active_sessions = self.sessions.len() - failed;
+        // While the answer of one is being stored, the next is begun; more than run at once are never shown.
+        let active_sessions = (self.sessions.len() - failed).min(self.max_concurrent);
         let state = match (failed, active_sessions) {
             (1.., _) => GlobalState::Degraded,
             (0, 1..) => GlobalState::Active,

@@ -115,7 +115,7 @@ impl Sessions {
     /// # Errors
     /// As the store's.
     pub async fn export_page(&self, head: &ExportHead, after: u64) -> Result<Vec<Message>, StoreError> {
-        let mut page = self.store.messages(&head.id, after, PageLimit::clamped(200)).await?;
+        let mut page = self.store.messages(&head.id, after, PageLimit::clamped(20)).await?;
         page.retain(|message| message.number <= head.message_count);
         Ok(page)
     }

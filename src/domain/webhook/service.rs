@@ -49,8 +49,7 @@ pub enum AddWebhook {
     Store(StoreError),
 }
 
-/// A delivery as it came.
-#[derive(Debug)]
+/// A delivery as it came. Has no `Debug`: it holds secrets.
 pub struct Delivery<'a> {
     /// The slot's name as the sender wrote it.
     pub slot: &'a str,

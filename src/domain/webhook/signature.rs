@@ -20,7 +20,9 @@ pub const TOLERANCE: Duration = Duration::from_secs(300);
 pub const MAX_ID_LEN: usize = 256;
 
 /// The headers of a delivery that can hold a proof, as they came. `None` if absent or not text.
-#[derive(Debug, Clone, Copy, Default)]
+///
+/// Has no `Debug`: it holds secrets.
+#[derive(Clone, Copy, Default)]
 pub struct ProofHeaders<'a> {
     /// `X-Webhook-Secret`
     pub secret: Option<&'a str>,

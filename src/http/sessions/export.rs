@@ -55,7 +55,10 @@ async fn next_piece(
         Progress::After(number) => number,
         Progress::Done => return Ok(None),
     };
-    let page = sessions.export_page(head, after).await?;
+    // The answer has begun and can only be cut off; the log says why.
+    let page = sessions.export_page(head, after).await.inspect_err(|error| {
+        tracing::error!(session = %head.id, error = error as &dyn std::error::Error, "an export was cut off");
+    })?;
     let Some(last) = page.last().map(|message| message.number) else {
         return Ok(Some((Bytes::from_static(end(format)), Progress::Done)));
     };

@@ -1,6 +1,6 @@
 //! Sessions and messages as clients read them.
 
-use crate::domain::session::{Message, SearchHit, SessionPage, SessionSummary, SessionTitle};
+use crate::domain::session::{Message, Metadata, SearchHit, SessionPage, SessionSummary, SessionTitle};
 use crate::http::time::rfc3339;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -129,7 +129,8 @@ impl From<Message> for MessageView {
     fn from(message: Message) -> Self {
         let message = message.content;
         // Stored as JSON, sent as it is. If a store was tampered with, an empty object is better than broken JSON.
-        let metadata = RawValue::from_string(message.metadata.as_json().to_owned());
+        let metadata = RawValue::from_string(message.metadata.as_json().to_owned())
+            .or_else(|_| RawValue::from_string(Metadata::empty().as_json().to_owned()));
         Self {
             id: message.id,
             role: message.role.as_str(),

@@ -96,7 +96,7 @@ async fn json_that_is_no_object_is_refused() {
         {
             let answer = call(&app, operation).raw_json(body).send().await;
             assert_eq!(answer.status(), 422, "{}: {body} gives {}", operation.id, answer.text());
-            assert_eq!(answer.json()["detail"][0]["loc"], json!(["body"]), "{}: {body}", operation.id);
+            answer.assert_invalid("dict_type", &["body"], "Input should be an object");
         }
     }
     assert_eq!(state(&app).await, before);

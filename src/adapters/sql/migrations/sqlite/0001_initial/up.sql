@@ -60,7 +60,7 @@ CREATE TABLE webhooks (
 );
 
 -- state: 0 waits behind another turn of its session, 1 can be claimed, 2 is claimed, 3 is answered and kept because the
--- same delivery may come again. session_key: the session in which the message was stored, once it was; a session that is
+-- same delivery may come again, 4 could not be read and is set aside. session_key: the session in which the message was stored, once it was; a session that is
 -- removed and begun anew has another.
 CREATE TABLE turns (
     key INTEGER PRIMARY KEY NOT NULL,
@@ -78,7 +78,7 @@ CREATE TABLE turns (
     answer TEXT NOT NULL
 );
 CREATE INDEX turns_by_state ON turns (state, key);
-CREATE INDEX turns_of_session ON turns (session_id, key);
+CREATE INDEX turns_of_session ON turns (session_id, state, key);
 
 CREATE TABLE audit (
     key INTEGER PRIMARY KEY NOT NULL,
