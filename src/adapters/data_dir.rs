@@ -11,14 +11,13 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The files that we keep in the directory, besides a database that is elsewhere.
-const OURS: [&str; 6] =
-    ["pawport.lock", "access_token", "vault.key", "pawport.db", "pawport.db-wal", "pawport.db-shm"];
+const OURS: [&str; 6] = ["pawport.lock", "access_token", "vault.key", "pawport.db", "pawport.db-wal", "pawport.db-shm"];
 
 /// A data directory that this process holds. Held until dropped, or until the process ends, however it ends.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl DataDir {
@@ -32,7 +31,7 @@ impl DataDir {
             format!("the data directory {} cannot be created; choose another with --data-dir", path.display())
         })?;
         Self::refuse_foreign(path)?;
-        let lock = Self::lock(path)?;
+        let lock = Lock::take(&path.join("pawport.lock"), "the data directory", "choose another with --data-dir")?;
         make_private(path, 0o700)?;
         for name in OURS {
             let file = path.join(name);
@@ -58,28 +57,55 @@ impl DataDir {
         Ok(())
     }
 
-    fn lock(path: &Path) -> anyhow::Result<File> {
-        let file = path.join("pawport.lock");
-        let mut lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&file)
-            .with_context(|| {
-            format!("the data directory {} cannot be written; choose another with --data-dir", path.display())
+    /// The 32 bytes in the file `name`, if it is there.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or holds something else.
+    pub fn key(&self, name: &str) -> anyhow::Result<Option<[u8; 32]>> {
+        let path = self.path.join(name);
+        let Some(text) = read_private(&path)? else { return Ok(None) };
+        let mut key = [0; 32];
+        hex::decode_to_slice(text.trim(), &mut key).map_err(|_| {
+            anyhow::anyhow!(
+                "{} does not hold a key (64 hexadecimal digits); restore it from a backup. Without it the secrets in the database cannot be read",
+                path.display()
+            )
         })?;
+        Ok(Some(key))
+    }
+
+    /// Keeps `key` in the file `name`.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn keep_key(&self, name: &str, key: &[u8; 32]) -> anyhow::Result<()> {
+        replace_private(&self.path.join(name), hex::encode(key).as_bytes())
+    }
+}
+
+/// Something that one server at a time may use. Held until dropped, or until the process ends, however it ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes `file`, which is made if need be, for `what`.
+    ///
+    /// # Errors
+    /// If it cannot be written, or another process holds it. The text ends with `remedy`.
+    pub fn take(file: &Path, what: &str, remedy: &str) -> anyhow::Result<Self> {
+        let folder = file.parent().unwrap_or(file).display();
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut lock = options.open(file).with_context(|| format!("{what} {folder} cannot be written; {remedy}"))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut process = String::new();
                 let _ = lock.read_to_string(&mut process);
-                bail!(
-                    "another pawport server (process {}) uses the data directory {}; stop it, or choose another with --data-dir",
-                    process.trim(),
-                    path.display()
-                );
+                let process = process.trim();
+                bail!("another pawport server (process {process}) uses {what} {folder}; stop it, or {remedy}");
             }
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("{} cannot be locked", file.display()));
@@ -87,28 +113,7 @@ impl DataDir {
         }
         lock.set_len(0)?;
         write!(lock, "{}", std::process::id())?;
-        Ok(lock)
-    }
-
-    /// The 32 bytes in the file `name`, which `make` provides the first time.
-    ///
-    /// # Errors
-    /// If the file cannot be read or written, or holds something else.
-    pub fn key(&self, name: &str, make: impl FnOnce() -> [u8; 32]) -> anyhow::Result<[u8; 32]> {
-        let path = self.path.join(name);
-        if let Some(text) = read_private(&path)? {
-            let mut key = [0; 32];
-            hex::decode_to_slice(text.trim(), &mut key).map_err(|_| {
-                anyhow::anyhow!(
-                    "{} does not hold a key (64 hexadecimal digits); restore it from a backup. Without it the secrets in the database cannot be read",
-                    path.display()
-                )
-            })?;
-            return Ok(key);
-        }
-        let key = make();
-        replace_private(&path, hex::encode(key).as_bytes())?;
-        Ok(key)
+        Ok(Self { _file: lock })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Storage in an SQL database, through diesel and pools of connections.
 //!
-//! Everything that touches the database goes through two functions, [`SqlStorage::read`] and [`SqlStorage::write`], which
+//! Everything that touches the database goes through two functions, `SqlStorage::read` and `SqlStorage::write`, which
 //! keep blocking calls off the runtime's threads and a burst of requests from filling them.
 
 mod audit;
@@ -53,15 +53,18 @@ impl SqlStorage {
     /// Opens the database and brings its schema up to date. Secrets are sealed with `vault`.
     ///
     /// # Errors
-    /// `Unavailable` if it cannot be opened; `Failed` if it was made by a newer program, or a migration failed.
+    /// `Unavailable` if it cannot be opened; `Failed` if it was made by a newer program, a migration failed, or its secrets
+    /// were sealed with another key.
     pub async fn open(url: StorageUrl, vault: Arc<dyn Vault>) -> Result<Arc<Self>, StoreError> {
+        let key = Arc::clone(&vault);
         let opened = tokio::task::spawn_blocking(move || {
             connection::create_private(&url).map_err(|error| StoreError::Unavailable(Box::new(error)))?;
-            let writers = connection::pool(&url, Purpose::Write);
-            let mut connection = writers.get().map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+            // Not from a pool, which would try again and again and then say only that it took too long.
+            let mut connection = connection::open(&url, Purpose::Write)?;
             migrations::run(&mut connection)?;
-            drop(connection);
-            Ok::<_, StoreError>((connection::pool(&url, Purpose::Read), Writer::start(writers)?))
+            webhooks::check_key(&mut connection, &*key)?;
+            let writer = Writer::start(connection::pool(&url, Purpose::Write))?;
+            Ok::<_, StoreError>((connection::pool(&url, Purpose::Read), writer))
         });
         let (readers, writer) = opened.await.map_err(|error| StoreError::Failed(Box::new(error)))??;
         Ok(Arc::new(Self {

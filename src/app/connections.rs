@@ -1,6 +1,11 @@
 //! Taking connections: not too many, none that dawdles, and none that is cut off when the server stops.
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use http_body_util::BodyExt;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -10,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -30,13 +36,28 @@ const HEAD_TIME: Duration = Duration::from_secs(60);
 /// How long to wait after the system refused a connection, for lack of files most likely.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Serves `router` on every connection until `stop`; then waits for the open requests.
-pub async fn serve_connections(listener: TcpListener, router: Router, tracker: TaskTracker, stop: CancellationToken) {
+/// How long answers that are ready get to leave once no request is open any more.
+const LAST_BYTES_TIME: Duration = Duration::from_millis(500);
+
+/// Serves `router` on every connection until `stop`; then waits for the open requests, and for nothing else: half a request
+/// is not one.
+pub async fn serve_connections(listener: TcpListener, router: Router, stop: CancellationToken) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let service = TowerToHyperService::new(router);
+    let requests = TaskTracker::new();
+    let service = TowerToHyperService::new(router.layer(from_fn_with_state(requests.clone(), count)));
     let open = GracefulShutdown::new();
-    while let Some(Ok(permit)) = stop.run_until_cancelled(Arc::clone(&permits).acquire_owned()).await {
-        let Some(stream) = stop.run_until_cancelled(accept(&listener)).await else { break };
+    let mut connections = JoinSet::new();
+    loop {
+        let next = async {
+            let permit = Arc::clone(&permits).acquire_owned().await;
+            (permit, accept(&listener).await)
+        };
+        let (permit, stream) = tokio::select! {
+            () = stop.cancelled() => break,
+            // Those that have ended make no room by themselves.
+            Some(_) = connections.join_next() => continue,
+            next = next => next,
+        };
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(WRITE_TIME));
         let connection = http1::Builder::new()
@@ -45,16 +66,36 @@ pub async fn serve_connections(listener: TcpListener, router: Router, tracker: T
             .max_buf_size(HEAD_BYTES)
             .serve_connection(TokioIo::new(Box::pin(stream)), service.clone());
         let connection = open.watch(connection);
-        tracker.spawn(async move {
+        connections.spawn(async move {
+            let _permit = permit;
             // What fails here is the client's or the network's: it went away, or did not speak HTTP.
             if let Err(error) = connection.await {
                 tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
             }
-            drop(permit);
         });
     }
     drop(listener);
-    open.shutdown().await;
+    requests.close();
+    let answered = async {
+        requests.wait().await;
+        tokio::time::sleep(LAST_BYTES_TIME).await;
+    };
+    tokio::select! {
+        () = open.shutdown() => {}
+        () = answered => {}
+    }
+}
+
+/// Counts a request as open until the last byte of its answer was taken, or its client has gone.
+async fn count(State(requests): State<TaskTracker>, request: Request, next: Next) -> Response {
+    let open = requests.token();
+    let response = next.run(request).await;
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _ = &open;
+            frame
+        }))
+    })
 }
 
 async fn accept(listener: &TcpListener) -> TcpStream {

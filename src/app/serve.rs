@@ -4,8 +4,8 @@ use super::connections::serve_connections;
 use super::shutdown::Shutdown;
 use super::{App, Parts, Settings, workers};
 use crate::adapters::agents::builtin::BuiltinAgent;
-use crate::adapters::data_dir::DataDir;
 use crate::adapters::data_dir::credential_file::CredentialFile;
+use crate::adapters::data_dir::{DataDir, Lock};
 use crate::adapters::events::BroadcastEvents;
 use crate::adapters::host::{OsEntropy, SystemClock};
 use crate::adapters::in_memory::InMemoryStorage;
@@ -25,12 +25,16 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
+/// The file with the key of the secrets in the database.
+const VAULT_KEY: &str = "vault.key";
+
 /// Runs the server as `config` says until a signal stops it.
 ///
 /// # Errors
 /// If it cannot start, or did not stop cleanly. The text is for the person at the terminal.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     let data_dir = DataDir::open(&config.data_dir)?;
+    let _database_lock = lock_database(&config)?;
     let wanted = SocketAddr::new(config.host, config.port);
     let listener = TcpListener::bind(wanted)
         .await
@@ -62,7 +66,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 
     // Until here a signal simply ends the program, and nothing is lost.
     let signals = shutdown.on_signals()?;
-    announce(address);
+    announce(address, &config);
     tracker.spawn(signals_until_stopped(signals, shutdown.clone()));
     run(app, listener, tracker, shutdown, config.shutdown_timeout).await?;
     drop(data_dir);
@@ -75,6 +79,17 @@ async fn signals_until_stopped(signals: impl Future<Output = ()>, shutdown: Shut
         () = signals => {}
         () = shutdown.hard.cancelled() => {}
     }
+}
+
+/// A database elsewhere has a lock of its own: two servers with two data directories may name the same one.
+fn lock_database(config: &Config) -> anyhow::Result<Option<Lock>> {
+    let DatabaseUrl::Sqlite(path) = &config.database_url else { return Ok(None) };
+    if path.parent() == Some(&config.data_dir) {
+        return Ok(None);
+    }
+    let mut file = path.clone().into_os_string();
+    file.push(".lock");
+    Lock::take(file.as_ref(), "the folder of the database", "choose another with --database-url").map(Some)
 }
 
 async fn open_stores(
@@ -91,11 +106,19 @@ async fn open_stores(
         }
         DatabaseUrl::Sqlite(path) => path.clone(),
     };
-    let key = data_dir.key("vault.key", || random(&**entropy))?;
+    let kept = data_dir.key(VAULT_KEY)?;
+    let key = kept.unwrap_or_else(|| random(&**entropy));
     let vault = Arc::new(SealingVault::new(&key, Arc::clone(entropy)));
     let shown = path.display().to_string();
     let storage = SqlStorage::open(StorageUrl::Sqlite(path), vault).await;
-    let storage = storage.with_context(|| format!("the database {shown} cannot be used"))?;
+    let storage = storage.with_context(|| {
+        let key = config.data_dir.join(VAULT_KEY);
+        format!("the database {shown}, with the key in {}, cannot be used", key.display())
+    })?;
+    if kept.is_none() {
+        // Only now: a database with secrets in it has refused the new key.
+        data_dir.keep_key(VAULT_KEY, &key)?;
+    }
     let stores = Stores::of(&storage);
     let stop = shutdown.soft.clone();
     tracker.spawn(async move { storage.keep_up(stop).await });
@@ -103,10 +126,11 @@ async fn open_stores(
 }
 
 /// Says where the server is. The first line is for programs that wait for it; a person gets the rest.
-fn announce(address: SocketAddr) {
+fn announce(address: SocketAddr, config: &Config) {
     let mut out = std::io::stdout().lock();
     let for_a_person = if out.is_terminal() {
-        format!("\n  Open        http://{address}/\n  Your token  pawport token show\n  Stop        Ctrl-C\n\n")
+        let show = config.token_command();
+        format!("\n  Open        http://{address}/\n  Your token  {show}\n  Stop        Ctrl-C\n\n")
     } else {
         String::new()
     };
@@ -140,7 +164,7 @@ pub async fn run(
     deadline: Duration,
 ) -> Result<(), RunError> {
     let App { router, agent, stop } = app;
-    let mut server = tracker.spawn(serve_connections(listener, router, tracker.clone(), stop.clone()));
+    let mut server = tracker.spawn(serve_connections(listener, router, stop.clone()));
     let mut answering = tracker.spawn(workers::answer_turns(Arc::clone(&agent), stop.clone()));
     tracker.spawn(workers::clean_up(Arc::clone(&agent), stop.clone()));
 

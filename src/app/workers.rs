@@ -2,9 +2,9 @@
 
 use crate::domain::agent::service::{Agent, LEASE};
 use crate::domain::agent::{ClaimedTurn, TurnId};
+use crate::ports::store::StoreError;
 use futures_util::FutureExt;
 use std::collections::HashSet;
-use crate::ports::store::StoreError;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;

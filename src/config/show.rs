@@ -51,6 +51,16 @@ impl Config {
         keys::ALL.iter().filter_map(|key| self.settings.get(key.name).cloned()).collect()
     }
 
+    /// The command that shows the token of a server with this configuration, to be pasted into a shell.
+    #[must_use]
+    pub fn token_command(&self) -> String {
+        let places = [&keys::CONFIG, &keys::DATA_DIR].into_iter().filter_map(|key| {
+            let setting = self.settings.get(key.name).filter(|setting| setting.source != Source::Default)?;
+            Some(format!(" --{} {}", key.flag?, for_a_shell(&setting.value)))
+        });
+        format!("pawport token show{}", places.collect::<String>())
+    }
+
     /// The same for people: one line a key, in columns.
     #[must_use]
     pub fn effective_table(&self) -> String {
@@ -64,4 +74,10 @@ impl Config {
             table
         })
     }
+}
+
+/// The text as a shell takes it for one word.
+fn for_a_shell(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
+    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

@@ -178,7 +178,7 @@ fn what_is_not_allowed_is_refused_by_name() {
         ("max_concurrent", &["", "0", "101", "five"]),
         ("queue_capacity", &["", "0", "1000001"]),
         ("shutdown_timeout", &["", "0", "301", "10s"]),
-        ("log", &["", " ", "pawport=loud", "a=b=c"]),
+        ("log", &["", " ", "inof", "warn,", "pawport=loud", "a=b=c"]),
         ("log_format", &["", "JSON", "pretty"]),
     ];
     for (name, texts) in refused {

@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Where things are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,7 +109,9 @@ pub(super) fn log_format(text: &str) -> Option<LogFormat> {
 
 /// Directives that the log filter takes. The filter cannot be cloned, so the text is kept.
 pub(super) fn log_directives(text: &str) -> Option<String> {
-    let sensible = !text.trim().is_empty() && EnvFilter::builder().parse(text).is_ok();
+    // A word alone would be taken for a module, and a slip such as `inof` would switch the log off.
+    let is_level = |word: &str| word.contains('=') || (!word.is_empty() && word.parse::<LevelFilter>().is_ok());
+    let sensible = text.split(',').all(|part| is_level(part.trim())) && EnvFilter::builder().parse(text).is_ok();
     sensible.then(|| text.to_owned())
 }
 

@@ -2,6 +2,7 @@
 
 pub mod service;
 pub mod status;
+pub mod waiting;
 
 use super::session::{NewMessage, SessionId, SessionSummary};
 use super::text::{self, TextRejected};

@@ -2,7 +2,7 @@
 
 use super::error::ApiError;
 use crate::domain::text::PageLimit;
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -24,12 +24,15 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let too_large = || ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 1 MiB");
+        // Said before the body comes, if the client announced its length.
+        if request.body().size_hint().lower() > BODY_LIMIT as u64 {
+            return Err(too_large());
+        }
         let body = tokio::time::timeout(BODY_TIME, Bytes::from_request(request, state)).await;
         let body = body.map_err(|_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "The body took too long to arrive"))?;
         body.map(Self).map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 1 MiB")
-            }
+            StatusCode::PAYLOAD_TOO_LARGE => too_large(),
             _ => ApiError::bad_request("The body could not be read"),
         })
     }

@@ -301,7 +301,7 @@ async fn read_history_by_query(
         ("format" = Option<String>, Query, description = "`json` or `md`; `json` unless given"),
     ),
     responses(
-        (status = 200, description = "The file", content((String = "application/json"), (String = "text/markdown"))),
+        (status = 200, description = "The file", content((export::ExportView = "application/json"), (String = "text/markdown"))),
         (status = 400, body = ErrorBody, description = "Another format"),
         (status = 404, body = ErrorBody, description = "No such session"),
         ParameterErrors, Errors,
@@ -323,7 +323,7 @@ async fn export_session(
         ("format" = Option<String>, Query, description = "`json` or `md`; `json` unless given"),
     ),
     responses(
-        (status = 200, description = "The file", content((String = "application/json"), (String = "text/markdown"))),
+        (status = 200, description = "The file", content((export::ExportView = "application/json"), (String = "text/markdown"))),
         (status = 400, body = ErrorBody, description = "No id, or another format"),
         (status = 404, body = ErrorBody, description = "No such session"),
         ParameterErrors, Errors,

@@ -6,7 +6,7 @@ use super::gate::Caller;
 use super::sessions::{OK, OkView};
 use super::{AppState, PublicUrl};
 use crate::domain::agent::Reply;
-use crate::domain::agent::service::OnReply;
+use crate::domain::agent::waiting::OnReply;
 use crate::domain::text::{self, TextRejected};
 use crate::domain::webhook::service::{AddWebhook, Delivery, NewWebhook, Refused, Webhooks};
 use crate::domain::webhook::signature::ProofHeaders;

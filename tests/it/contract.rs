@@ -167,7 +167,8 @@ macro_rules! contract {
             the_message_is_stored_once_however_often_the_turn_is_claimed
             a_longer_lease_holds_longer
             a_lease_is_prolonged_for_the_named_turns_only
-            release_frees_every_claimed_turn_at_once
+            release_frees_every_claimed_turn_one_after_the_other
+            a_turn_that_ends_the_program_is_not_counted_against_the_others
             the_first_and_the_last_moment_are_leases
             no_turn_is_held_by_two_of_twenty_claimers
             every_turn_is_answered_in_order_by_twenty_workers

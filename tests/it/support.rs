@@ -18,3 +18,10 @@ pub use failing::{FAULT, Failure};
 pub use promises::{Operation, operations};
 pub use response::{Response, Stream};
 pub use user::{Call, User};
+
+use std::time::Duration;
+
+/// The result of what must come about soon, whatever the machine. Fails instead of waiting for ever.
+pub async fn soon<F: Future>(what: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(20), what).await.expect("something that did not come about")
+}

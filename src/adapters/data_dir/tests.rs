@@ -17,7 +17,7 @@ fn the_directory_and_its_files_are_private() {
     std::fs::set_permissions(path.join("access_token"), std::fs::Permissions::from_mode(0o644)).unwrap();
 
     let directory = DataDir::open(&path).unwrap();
-    directory.key("vault.key", || [7; 32]).unwrap();
+    directory.keep_key("vault.key", &[7; 32]).unwrap();
     assert_eq!(mode(&path), 0o700);
     for file in ["access_token", "vault.key", "pawport.lock"] {
         assert_eq!(mode(&path.join(file)), 0o600, "{file}");
@@ -51,14 +51,17 @@ fn a_second_server_is_refused_until_the_first_has_gone() {
 }
 
 #[test]
-fn a_key_is_made_once_and_a_damaged_one_is_not_replaced() {
+fn a_key_is_kept_and_a_damaged_one_is_an_error() {
     let parent = tempfile::tempdir().unwrap();
     let directory = DataDir::open(parent.path()).unwrap();
-    assert_eq!(directory.key("vault.key", || [7; 32]).unwrap(), [7; 32]);
-    assert_eq!(directory.key("vault.key", || [8; 32]).unwrap(), [7; 32]);
-    std::fs::write(parent.path().join("vault.key"), "damaged").unwrap();
-    assert!(directory.key("vault.key", || [8; 32]).is_err());
-    assert_eq!(std::fs::read_to_string(parent.path().join("vault.key")).unwrap(), "damaged");
+    assert_eq!(directory.key("vault.key").unwrap(), None);
+    directory.keep_key("vault.key", &[7; 32]).unwrap();
+    assert_eq!(directory.key("vault.key").unwrap(), Some([7; 32]));
+    for damaged in [&b"damaged"[..], b"", b"\xff\xfe", &[b'0'; 66]] {
+        std::fs::write(parent.path().join("vault.key"), damaged).unwrap();
+        let error = directory.key("vault.key").unwrap_err().to_string();
+        assert!(error.contains("restore it from a backup"), "{error}");
+    }
 }
 
 #[tokio::test]

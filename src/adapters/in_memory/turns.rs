@@ -41,13 +41,11 @@ impl StoredTurn {
     /// is answered for the sake of whoever waits for it, and the session is shown as if nothing had been said in it.
     fn claim(&mut self, sessions: &mut Sessions, lease_until: Timestamp) -> ClaimedTurn {
         let Turn { session: id, message, .. } = &self.turn;
-        if self.asked_in.is_none() {
-            let (session, _) = sessions.append(id, message.clone());
-            self.asked_in = Some(session.incarnation);
-        }
+        let asked_in = *self.asked_in.get_or_insert_with(|| sessions.append(id, message.clone()).0.incarnation);
         self.attempts += 1;
         self.lease_until = Some(lease_until);
-        let session = sessions.find(id).map(|session| session.summary.clone());
+        let session = sessions.find(id).filter(|session| session.incarnation == asked_in);
+        let session = session.map(|session| session.summary.clone());
         ClaimedTurn {
             turn: self.turn.clone(),
             session: session.unwrap_or_else(|| SessionSummary::new(id.clone(), message.at)),
@@ -80,12 +78,17 @@ impl State {
     fn claim(&mut self, limit: usize, now: Timestamp, lease_until: Timestamp) -> Vec<ClaimedTurn> {
         let mut sessions_seen: HashSet<SessionId> = HashSet::new();
         let mut claimed = Vec::new();
+        // Of the turns that were claimed before, one is worked on at a time.
+        let is_held_again = |stored: &StoredTurn| stored.is_claimed() && !stored.is_free(now) && stored.attempts > 1;
+        let mut may_take_again = !self.turns.iter().any(is_held_again);
         for stored in self.turns.iter_mut().filter(|stored| stored.is_unfinished()) {
             if claimed.len() == limit {
                 break;
             }
             let is_first_of_its_session = sessions_seen.insert(stored.turn.session.clone());
-            if is_first_of_its_session && stored.is_free(now) {
+            let is_again = stored.attempts > 0;
+            if is_first_of_its_session && stored.is_free(now) && (!is_again || may_take_again) {
+                may_take_again &= !is_again;
                 claimed.push(stored.claim(&mut self.sessions, lease_until));
             }
         }

@@ -1,6 +1,7 @@
 //! Opening connections, and pools of them.
 
 use super::StorageUrl;
+use crate::ports::store::StoreError;
 use diesel::connection::SimpleConnection;
 use diesel::r2d2::{ManageConnection, Pool, R2D2Connection};
 use diesel::{Connection, MultiConnection, SqliteConnection};
@@ -37,6 +38,23 @@ const SQLITE_SETUP: &str = "
     PRAGMA journal_size_limit = 67108864;
 ";
 
+/// Opens one connection.
+fn establish(url: &StorageUrl, purpose: Purpose) -> diesel::ConnectionResult<AnyConnection> {
+    let StorageUrl::Sqlite(path) = url;
+    let mut connection = SqliteConnection::establish(&path.to_string_lossy())?;
+    let set_up = connection.batch_execute(SQLITE_SETUP).and_then(|()| match purpose {
+        Purpose::Read => connection.batch_execute("PRAGMA query_only = ON;"),
+        Purpose::Write => Ok(()),
+    });
+    set_up.map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+    Ok(AnyConnection::Sqlite(connection))
+}
+
+/// Opens one connection, outside of any pool.
+pub(super) fn open(url: &StorageUrl, purpose: Purpose) -> Result<AnyConnection, StoreError> {
+    establish(url, purpose).map_err(|error| StoreError::Unavailable(Box::new(error)))
+}
+
 /// Makes connections for a pool.
 #[derive(Debug)]
 pub(super) struct Manager {
@@ -49,20 +67,7 @@ impl ManageConnection for Manager {
     type Error = diesel::r2d2::Error;
 
     fn connect(&self) -> Result<AnyConnection, Self::Error> {
-        let StorageUrl::Sqlite(path) = &self.url;
-        let open = || {
-            let mut connection = SqliteConnection::establish(&path.to_string_lossy())?;
-            let setup = |connection: &mut SqliteConnection| {
-                connection.batch_execute(SQLITE_SETUP)?;
-                match self.purpose {
-                    Purpose::Read => connection.batch_execute("PRAGMA query_only = ON;"),
-                    Purpose::Write => Ok(()),
-                }
-            };
-            setup(&mut connection).map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
-            Ok(AnyConnection::Sqlite(connection))
-        };
-        open().map_err(diesel::r2d2::Error::ConnectionError)
+        establish(&self.url, self.purpose).map_err(diesel::r2d2::Error::ConnectionError)
     }
 
     fn is_valid(&self, connection: &mut AnyConnection) -> Result<(), Self::Error> {

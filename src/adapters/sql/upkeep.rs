@@ -10,7 +10,7 @@ use super::schema::{messages, removed_sessions, search_progress};
 use super::search::through;
 use crate::ports::store::StoreError;
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Text};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +28,7 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 diesel::define_sql_function! {
     /// How many characters `text` has.
-    fn length(text: diesel::sql_types::Text) -> Integer;
+    fn length(text: Text) -> Integer;
 }
 
 /// The keys at the beginning of a list of keys and lengths that are a batch together.

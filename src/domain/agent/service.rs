@@ -1,7 +1,8 @@
 //! Taking messages, answering them, and telling how that goes.
 
 use super::status::{AgentStatus, Input, StatusTracker};
-use super::{AgentEvent, ClaimedTurn, DeduplicationKey, Reply, Turn, TurnId, TurnState};
+use super::waiting::{OnReply, Place, Waiting};
+use super::{AgentEvent, ClaimedTurn, DeduplicationKey, Turn, TurnId, TurnState};
 use crate::domain::audit::Happening;
 use crate::domain::audit::service::Audit;
 use crate::domain::event::Event;
@@ -13,8 +14,7 @@ use crate::ports::entropy::{Entropy, random};
 use crate::ports::events::EventBus;
 use crate::ports::store::StoreError;
 use crate::ports::turns::{Enqueue, Enqueued, TurnQueue};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -26,9 +26,6 @@ pub const MAX_ATTEMPTS: u32 = 3;
 
 /// For how long a repeated delivery gets the first one's answer.
 pub const REPEATS_ANSWERED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Called once with the answer of a turn. Must not block.
-pub type OnReply = Box<dyn FnOnce(Reply) + Send>;
 
 /// The limits an agent works under.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +70,7 @@ pub struct Agent {
     runner: Arc<dyn AgentRunner>,
     audit: Arc<Audit>,
     status: StatusBoard,
-    waiting: Mutex<HashMap<TurnId, Vec<OnReply>>>,
+    waiting: Waiting,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     limits: AgentLimits,
@@ -93,7 +90,7 @@ impl Agent {
     ) -> Self {
         let tracker = Mutex::new(StatusTracker::new(clock.now(), limits.max_concurrent));
         let status = StatusBoard { tracker, events, clock: Arc::clone(&clock) };
-        Self { turns, runner, audit, status, waiting: Mutex::default(), clock, entropy, limits }
+        Self { turns, runner, audit, status, waiting: Waiting::default(), clock, entropy, limits }
     }
 
     /// The kind of agent that answers.
@@ -135,50 +132,37 @@ impl Agent {
             at: self.clock.now(),
             metadata: submission.metadata,
         };
-        // Whoever waits is written down first: the answer may be there before `enqueue` has returned.
-        let waits = on_reply.is_some();
-        if let Some(on_reply) = on_reply {
-            self.waiting().entry(id.clone()).or_default().push(on_reply);
-        }
+        // Whoever waits takes a place first: the answer may be there before `enqueue` has returned.
+        let place = on_reply.map(|on_reply| self.waiting.wait(id.clone(), on_reply));
         let enqueue = Enqueue {
             turn: Turn { id: id.clone(), session: submission.session, message },
             key: submission.key,
             capacity: self.limits.queue_capacity,
             entry: self.audit.entry(submission.happening),
         };
-        match self.turns.enqueue(enqueue).await {
-            Ok(Enqueued::Stored) => Ok(id),
-            Ok(Enqueued::Repeated(first)) => {
-                if waits {
-                    self.wait_for_first(&id, &first).await.map_err(SubmitError::Store)?;
+        match self.turns.enqueue(enqueue).await.map_err(SubmitError::Store)? {
+            Enqueued::Stored => {
+                place.map(Place::keep);
+                Ok(id)
+            }
+            Enqueued::Repeated(first) => {
+                if let Some(place) = place {
+                    self.wait_for_first(place, &first).await.map_err(SubmitError::Store)?;
                 }
                 Ok(first)
             }
-            Ok(Enqueued::Full) => {
-                self.waiting().remove(&id);
-                Err(SubmitError::QueueFull)
-            }
-            Err(error) => {
-                self.waiting().remove(&id);
-                Err(SubmitError::Store(error))
-            }
+            Enqueued::Full => Err(SubmitError::QueueFull),
         }
     }
 
-    /// Moves who waits for `repeated` over to `first`, whose answer may be there already.
-    async fn wait_for_first(&self, repeated: &TurnId, first: &TurnId) -> Result<(), StoreError> {
-        {
-            let mut waiting = self.waiting();
-            let moved = waiting.remove(repeated).unwrap_or_default();
-            waiting.entry(first.clone()).or_default().extend(moved);
-        }
-        match self.turns.state(first).await {
-            Ok(Some(TurnState::Done(text))) => self.reply(first, &text),
-            Ok(Some(TurnState::Pending)) => {}
-            // Forgotten since: nobody will answer any more.
-            Ok(None) => drop(self.waiting().remove(first)),
-            // Others may wait for the same turn, so all of them stay; who has gone does not notice.
-            Err(error) => return Err(error),
+    /// Waits for `first` instead, whose answer may be there already.
+    async fn wait_for_first(&self, mut place: Place<'_>, first: &TurnId) -> Result<(), StoreError> {
+        place.move_to(first);
+        match self.turns.state(first).await? {
+            Some(TurnState::Pending) => place.keep(),
+            Some(TurnState::Done(text)) => self.waiting.answer(first, &text),
+            // Forgotten since: nobody will answer any more, and the place is given up.
+            None => {}
         }
         Ok(())
     }
@@ -274,27 +258,16 @@ impl Agent {
             self.status.tell(&turn.session, Input::Finished);
         }
         if ours {
-            self.reply(&turn.id, text.as_str());
+            self.waiting.answer(&turn.id, text.as_str());
         } else {
             tracing::warn!(turn.id = %turn.id, "a turn was finished by somebody else; its lease had ended");
         }
         Ok(())
     }
 
-    /// Lets go of everybody who waits for an answer. For the end of the program.
+    /// Lets go of everybody who waits for an answer, and of those who come later. For the end of the program.
     pub fn stop_waiting(&self) {
-        self.waiting().clear();
-    }
-
-    fn reply(&self, turn: &TurnId, text: &str) {
-        let waiting = self.waiting().remove(turn).unwrap_or_default();
-        for on_reply in waiting {
-            on_reply(Reply { text: text.to_owned() });
-        }
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, HashMap<TurnId, Vec<OnReply>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.close();
     }
 }
 

@@ -3,7 +3,8 @@
 use super::payload::{self, Payload, PayloadRejected};
 use super::signature::{self, ProofHeaders};
 use super::{Scheme, SessionMode, SyncTimeout, Webhook, WebhookName, WebhookSecret};
-use crate::domain::agent::service::{Agent, OnReply, Submission, SubmitError};
+use crate::domain::agent::service::{Agent, Submission, SubmitError};
+use crate::domain::agent::waiting::OnReply;
 use crate::domain::agent::{DeduplicationKey, TurnId};
 use crate::domain::audit::Happening;
 use crate::domain::audit::service::Audit;
@@ -15,12 +16,13 @@ use crate::ports::entropy::{Entropy, random};
 use crate::ports::store::StoreError;
 use crate::ports::webhooks::WebhookStore;
 use serde_json::{Map, json};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
 
-/// At most this many refused deliveries a minute reach the audit log, so that a stranger cannot fill the disk; the next
-/// one that does says how many were left out.
+/// At most this many refused deliveries a minute reach the audit log, for each slot and for all that name no slot, so that
+/// a stranger can neither fill the disk nor hide among the noise; the next one that does says how many were left out.
 const REFUSALS_AUDITED_PER_MINUTE: u32 = 20;
 
 /// A slot that somebody wants.
@@ -94,7 +96,9 @@ pub struct Webhooks {
     entropy: Arc<dyn Entropy>,
     /// Stands in for the secret of a slot that does not exist, so that its refusal takes the same work.
     decoy: WebhookSecret,
-    refusals: Mutex<Refusals>,
+    /// By slot; `None` for all names that are no slot's.
+    refusals: Mutex<HashMap<Option<WebhookName>, PerMinute>>,
+    full: Mutex<PerMinute>,
 }
 
 impl Webhooks {
@@ -108,7 +112,7 @@ impl Webhooks {
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         let decoy = WebhookSecret::generate(random(&*entropy), Scheme::Any);
-        Self { store, agent, audit, clock, entropy, decoy, refusals: Mutex::default() }
+        Self { store, agent, audit, clock, entropy, decoy, refusals: Mutex::default(), full: Mutex::default() }
     }
 
     /// All slots, by creation.
@@ -181,13 +185,19 @@ impl Webhooks {
         let submission = self.submission(&webhook, payload, key);
         let request_id = match self.agent.submit(submission, on_reply).await {
             Ok(turn) => turn,
-            Err(SubmitError::QueueFull) => return Err(Refused::QueueFull),
+            Err(SubmitError::QueueFull) => {
+                if let Some(left_out) = lock(&self.full).count(self.clock.now(), 1) {
+                    let capacity = self.agent.limits().queue_capacity;
+                    tracing::warn!(capacity, left_out, "deliveries are refused: too many wait for an answer");
+                }
+                return Err(Refused::QueueFull);
+            }
             Err(SubmitError::Store(error)) => return Err(Refused::Store(error)),
         };
         Ok(Accepted { request_id, sync_timeout: webhook.sync_timeout })
     }
 
-    /// Finds the slot and checks the proof. A slot that does not exist costs the same work and gives the same answer.
+    /// Finds the slot and checks the proof. A slot that does not exist gives the same answer, after the same checks.
     async fn prove(&self, delivery: &Delivery<'_>) -> Result<(Webhook, Option<String>), Refused> {
         let now = self.clock.now();
         let found = match WebhookName::parse(delivery.slot) {
@@ -199,19 +209,22 @@ impl Webhooks {
             None => (Scheme::Any, &self.decoy),
         };
         let proof = signature::verify(scheme, secret, &delivery.headers, delivery.body, now);
-        if let (Some(webhook), Ok(proof)) = (found, proof) {
-            return Ok((webhook, proof.signed_id));
+        match (found, proof) {
+            (Some(webhook), Ok(proof)) => Ok((webhook, proof.signed_id)),
+            (found, _) => {
+                self.audit_refusal(delivery.slot, found.map(|webhook| webhook.name), now).await;
+                Err(Refused::Proof)
+            }
         }
-        self.audit_refusal(delivery.slot, now).await;
-        Err(Refused::Proof)
     }
 
-    async fn audit_refusal(&self, slot: &str, now: Timestamp) {
-        let unreported = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).count(now);
-        let Some(left_out) = unreported else { return };
+    async fn audit_refusal(&self, named: &str, slot: Option<WebhookName>, now: Timestamp) {
+        // Only names of slots become keys, so the map has no more of them than slots were ever added.
+        let left_out = lock(&self.refusals).entry(slot).or_default().count(now, REFUSALS_AUDITED_PER_MINUTE);
+        let Some(left_out) = left_out else { return };
         // The name is the stranger's text: only a possible one is repeated.
         let target =
-            WebhookName::parse(slot).map_or_else(|_| "(not a webhook name)".to_owned(), |n| n.as_str().to_owned());
+            WebhookName::parse(named).map_or_else(|_| "(not a webhook name)".to_owned(), |n| n.as_str().to_owned());
         let happening = Happening::refused("webhook", "webhook_refused", &target).with("left_out", left_out);
         if let Err(error) = self.audit.record(happening).await {
             tracing::error!(error = &error as &dyn std::error::Error, "a refused delivery could not be audited");
@@ -247,22 +260,26 @@ impl Webhooks {
     }
 }
 
-/// Counts refusals, so that only so many a minute are written down.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counts what happens, so that only so much of it a minute is written down.
 #[derive(Default)]
-struct Refusals {
+struct PerMinute {
     minute: Option<Timestamp>,
     in_this_minute: u32,
     left_out: u32,
 }
 
-impl Refusals {
+impl PerMinute {
     /// Counts one. If it should be written down: how many before it were not.
-    fn count(&mut self, now: Timestamp) -> Option<u32> {
+    fn count(&mut self, now: Timestamp, most: u32) -> Option<u32> {
         if self.minute.is_none_or(|start| now.since(start).max(start.since(now)) >= Duration::from_secs(60)) {
             self.minute = Some(now);
             self.in_this_minute = 0;
         }
-        if self.in_this_minute >= REFUSALS_AUDITED_PER_MINUTE {
+        if self.in_this_minute >= most {
             self.left_out = self.left_out.saturating_add(1);
             return None;
         }

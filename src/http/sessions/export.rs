@@ -14,6 +14,25 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde_json::json;
 use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// The JSON form, for its description: it is written piece by piece.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its description is used")]
+pub struct ExportView {
+    /// The version of this form.
+    #[schema(example = "1.0")]
+    export_version: String,
+    /// When the export was made.
+    #[schema(format = DateTime)]
+    exported_at: String,
+    /// The session.
+    session_id: String,
+    /// How many messages follow.
+    message_count: u64,
+    /// The messages, oldest first.
+    messages: Vec<MessageView>,
+}
 
 /// Where the writing is.
 enum Progress {

@@ -160,7 +160,7 @@ pub async fn a_lease_is_prolonged_for_the_named_turns_only(stores: &Stores) {
     assert_eq!(claim_texts(stores, 10, 101, 200).await, attempts([("let go", 2), ("waiting", 1)]));
 }
 
-pub async fn release_frees_every_claimed_turn_at_once(stores: &Stores) {
+pub async fn release_frees_every_claimed_turn_one_after_the_other(stores: &Stores) {
     assert_eq!(stores.turns.release_all().await.unwrap(), 0);
     for session in ["a", "b", "c"] {
         store(stores, session, session).await;
@@ -168,10 +168,28 @@ pub async fn release_frees_every_claimed_turn_at_once(stores: &Stores) {
     let first = claim(stores, 2, 0, i64::MAX).await;
     assert_eq!(stores.turns.release_all().await.unwrap(), 2);
     assert_eq!(stores.turns.release_all().await.unwrap(), 0, "nothing is claimed any more");
-    assert_eq!(claim_texts(stores, 10, 0, 100).await, attempts([("a", 2), ("b", 2), ("c", 1)]));
+    // One at a time: if the program ends in the first, that is not counted against the second.
+    assert_eq!(claim_texts(stores, 10, 0, 100).await, attempts([("a", 2), ("c", 1)]));
+    assert_eq!(claim_texts(stores, 10, 0, 100).await, attempts([]));
     assert!(finish(stores, &first[0].turn.id).await);
+    assert_eq!(claim_texts(stores, 10, 0, 100).await, attempts([("b", 2)]));
     // Whether the lease has ended does not matter: nobody has taken them since.
     assert_eq!(stores.turns.release_all().await.unwrap(), 2);
+}
+
+/// The program ends three times in the first turn. The others were claimed with it the first time only.
+pub async fn a_turn_that_ends_the_program_is_not_counted_against_the_others(stores: &Stores) {
+    for session in ["poison", "b", "c"] {
+        store(stores, session, session).await;
+    }
+    let first = claim(stores, 10, 0, 100).await;
+    assert_eq!(first.len(), 3);
+    for attempt in [2, 3, 4] {
+        stores.turns.release_all().await.unwrap();
+        assert_eq!(claim_texts(stores, 10, 0, 100).await, attempts([("poison", attempt)]));
+    }
+    assert!(finish(stores, &first[0].turn.id).await);
+    assert_eq!(claim_texts(stores, 10, 0, 100).await, attempts([("b", 2)]));
 }
 
 pub async fn the_first_and_the_last_moment_are_leases(stores: &Stores) {

@@ -111,7 +111,8 @@ async fn a_database_elsewhere_is_private_too() {
     let server = place.program_after("umask 000", &["serve", "--port", "0", "--database-url", &url]).start();
     use_it(&server.client(&place)).await;
     let files: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(files.len(), 3, "{files:?}");
+    // The database with its log and index, and its lock.
+    assert_eq!(files.len(), 4, "{files:?}");
     for file in files {
         assert_eq!(mode(&file), 0o600, "{}", file.display());
     }

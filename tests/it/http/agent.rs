@@ -2,7 +2,7 @@
 
 mod stream;
 
-use crate::support::TestApp;
+use crate::support::{TestApp, soon};
 use axum::http::Method;
 use pawport::adapters::fake::{Script, ScriptedAgent};
 use pawport::domain::agent::service::MAX_ATTEMPTS;
@@ -65,7 +65,7 @@ async fn a_turn_is_shown_step_by_step() {
     assert_eq!(status(&app).await["sessions"], json!([]), "a turn that waits is not shown");
 
     let answering = app.answering_turns();
-    agent.paused().await;
+    soon(agent.paused()).await;
     app.pass(Duration::from_millis(4_449));
     insta::assert_json_snapshot!(status(&app).await, @r#"
     {
@@ -93,7 +93,7 @@ async fn a_turn_is_shown_step_by_step() {
     let mut steps = Vec::new();
     for _ in 0..3 {
         agent.resume();
-        agent.paused().await;
+        soon(agent.paused()).await;
         let session = status(&app).await["sessions"][0].clone();
         steps.push((session["state"].clone(), session["tool_name"].clone()));
     }
@@ -101,7 +101,7 @@ async fn a_turn_is_shown_step_by_step() {
     assert_eq!(steps, expected.map(|(state, tool)| (json!(state), tool)));
 
     agent.resume();
-    assert_eq!(answering.join_all().await, [1]);
+    assert_eq!(soon(answering.join_all()).await, [1]);
     let idle = status(&app).await;
     assert_eq!((&idle["global"]["state"], &idle["sessions"]), (&json!("idle"), &json!([])));
 }
@@ -113,7 +113,7 @@ async fn the_title_of_the_user_is_shown() {
     app.token_user().post("/api/sessions/webhook_ci/title", json!({ "title": "Nightly" })).await.assert_status(200);
     ask(&app, "ci", "go").await;
     let answering = app.answering_turns();
-    agent.paused().await;
+    soon(agent.paused()).await;
     assert_eq!(status(&app).await["sessions"][0]["title"], "Nightly");
     drop(answering);
 }
@@ -160,7 +160,7 @@ async fn a_failed_session_that_goes_on_is_not_failed_any_more() {
     assert_eq!(status(&app).await["global"]["state"], "degraded");
     ask(&app, "ci", "two").await;
     let answering = app.answering_turns();
-    agent.paused().await;
+    soon(agent.paused()).await;
     let status = status(&app).await;
     assert_eq!((&status["global"]["state"], &status["sessions"][0]["state"]), (&json!("active"), &json!("thinking")));
     drop(answering);
@@ -175,16 +175,16 @@ async fn sessions_are_counted_while_they_are_answered() {
     ask(&app, "b", "two").await;
     let (first, second) = (app.answering_turns(), app.answering_turns());
     // The first took both turns, and answers one after the other.
-    agent.paused().await;
+    soon(agent.paused()).await;
     let global = status(&app).await["global"].clone();
     assert_eq!((&global["state"], &global["active_sessions"]), (&json!("degraded"), &json!(1)));
     agent.resume();
-    agent.paused().await;
+    soon(agent.paused()).await;
     let sessions = status(&app).await["sessions"].clone();
     let keys: Vec<_> = sessions.as_array().unwrap().iter().map(|session| session["session_key"].clone()).collect();
     assert_eq!(keys, ["webhook:a", "webhook:b"]);
     agent.resume();
-    assert_eq!((first.join_all().await, second.join_all().await), (vec![2], vec![0]));
+    assert_eq!((soon(first.join_all()).await, soon(second.join_all()).await), (vec![2], vec![0]));
 }
 
 /// The session of a turn that is given up must not be shown as busy for ever.

@@ -1,6 +1,7 @@
 //! The app under test, put together as the program does it, from parts that a test controls.
 
 use super::failing::{FailingStores, Failure};
+use super::soon;
 use super::user::User;
 use axum::Router;
 use futures_util::FutureExt;
@@ -142,7 +143,7 @@ impl TestApp {
 
     /// Waits until a turn was stored, then answers what there is.
     pub async fn answer_next(&self) -> usize {
-        self.agent().ready().await;
+        soon(self.agent().ready()).await;
         self.answer_turns().await
     }
 

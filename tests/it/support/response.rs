@@ -106,7 +106,8 @@ impl Stream {
     /// The rest of the answer as one.
     pub async fn whole(self) -> Result<Response, Broken> {
         let Self { status, headers, body } = self;
-        let body = Body::from_stream(body).collect().await.map_err(|_| Broken { status })?;
+        let body = tokio::time::timeout(PATIENCE, Body::from_stream(body).collect()).await.expect("an end in time");
+        let body = body.map_err(|_| Broken { status })?;
         Ok(Response { status, headers, body: body.to_bytes() })
     }
 }

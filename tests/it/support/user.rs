@@ -6,7 +6,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Method, Request, header};
 use serde_json::Value;
+use std::time::Duration;
 use tower::ServiceExt;
+
+/// How long an answer may take to begin: longer than any slot lets its sender wait. With the runtime's clock paused this is
+/// virtual time.
+const PATIENCE: Duration = Duration::from_secs(310);
 
 /// A caller with or without a token.
 #[derive(Clone)]
@@ -107,7 +112,8 @@ impl Call {
         let Self { router, path, request } = self;
         let method = request.method().clone();
         // The router cannot fail: its error type has no values.
-        let response = router.oneshot(request).await.unwrap_or_else(|never| match never {});
+        let response = tokio::time::timeout(PATIENCE, router.oneshot(request)).await.expect("an answer in time");
+        let response = response.unwrap_or_else(|never| match never {});
         promises::hold_head(&method, &path, response.status(), response.headers());
         Stream::new(response)
     }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::adapters::fake::{ManualClock, Script, ScriptedAgent, SeededEntropy};
 use crate::adapters::in_memory::InMemoryStorage;
+use crate::domain::agent::Reply;
 use crate::domain::agent::status::SessionState;
 use crate::domain::auth::{CredentialKind, Principal};
 use crate::domain::text::PageLimit;
@@ -93,6 +94,34 @@ impl Fixture {
     }
 }
 
+#[test]
+fn who_goes_away_leaves_nothing_behind_and_does_not_disturb_the_others() {
+    let waiting = Waiting::default();
+    let (first, second) = (TurnId::from_stored("1".to_owned()), TurnId::from_stored("2".to_owned()));
+    let (stays, reply) = wait_for_reply();
+    waiting.wait(first.clone(), stays).keep();
+    let (goes, _) = wait_for_reply();
+    let mut place = waiting.wait(second.clone(), goes);
+    place.move_to(&first);
+    drop(place);
+    waiting.answer(&second, "nobody waits for this");
+    waiting.answer(&first, "an answer");
+    assert_eq!(reply.try_recv().unwrap(), "an answer");
+    assert!(waiting.is_empty());
+    let (goes, _) = wait_for_reply();
+    drop(waiting.wait(first, goes));
+    assert!(waiting.is_empty());
+}
+
+#[tokio::test]
+async fn nobody_waits_once_the_program_ends() {
+    let fixture = agent_that(ScriptedAgent::answering("x"));
+    fixture.agent.stop_waiting();
+    let (on_reply, reply) = wait_for_reply();
+    fixture.agent.submit(fixture.submission("webhook_1", "Hello", None), Some(on_reply)).await.unwrap();
+    assert_eq!(reply.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+}
+
 fn wait_for_reply() -> (OnReply, mpsc::Receiver<String>) {
     let (sender, receiver) = mpsc::channel();
     (Box::new(move |reply: Reply| sender.send(reply.text).unwrap()), receiver)
@@ -159,7 +188,7 @@ async fn a_repeated_message_gets_the_first_answer_while_it_waits_and_afterwards(
     fixture.agent.submit(fixture.submission("webhook_3", "Hello", Some("id-1")), Some(late)).await.unwrap();
     assert_eq!(late_reply.try_recv().unwrap(), "once");
     assert!(fixture.said("webhook_2").await.is_empty() && fixture.said("webhook_3").await.is_empty());
-    assert!(fixture.agent.waiting().is_empty(), "nobody is left waiting");
+    assert!(fixture.agent.waiting.is_empty(), "nobody is left waiting");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //! waits for, so time passes exactly and at once.
 
 use super::{STATUS, app_with, ask};
-use crate::support::{Stream, TestApp};
+use crate::support::{Stream, TestApp, soon};
 use pawport::adapters::fake::Script;
 use serde_json::Value;
 use std::time::Duration;
@@ -63,7 +63,7 @@ async fn the_frame_is_what_the_other_route_answers() {
     let (app, agent) = app_with([Script::new().tool_started("ls").pause()]);
     ask(&app, "ci", "How many files?").await;
     let answering = app.answering_turns();
-    agent.paused().await;
+    soon(agent.paused()).await;
     let mut stream = app.token_user().open(STREAM).await;
     let (id, status) = read(stream.next().await);
     assert_eq!(status, app.token_user().get(STATUS).await.json());
@@ -79,14 +79,14 @@ async fn a_change_after_a_quiet_time_is_sent_at_once() {
     tokio::time::advance(Duration::from_secs(5)).await;
     let begun = Instant::now();
     let answering = app.answering_turns();
-    agent.paused().await;
+    soon(agent.paused()).await;
     let (id, status) = read(stream.next().await);
     assert_eq!((id, states(&status)), (1, r#"active ["thinking"]"#.to_owned()));
     assert_eq!(begun.elapsed(), Duration::ZERO);
 
     // The next one is not before a second has passed.
     agent.resume();
-    assert_eq!(answering.join_all().await, [1]);
+    assert_eq!(soon(answering.join_all()).await, [1]);
     let (id, status) = read(stream.next().await);
     assert_eq!((id, states(&status)), (2, "idle []".to_owned()));
     assert_eq!(begun.elapsed().as_secs(), 1);
@@ -100,14 +100,14 @@ async fn quick_changes_are_gathered_for_a_second() {
     let mut stream = follow(&app).await;
     let begun = Instant::now();
     let answering = app.answering_turns();
-    agent.paused().await;
+    soon(agent.paused()).await;
     let (id, status) = read(stream.next().await);
     assert_eq!((id, states(&status)), (4, r#"active ["streaming"]"#.to_owned()));
     assert_eq!(begun.elapsed().as_secs(), 1);
 
     // More of the answer is no change.
     agent.resume();
-    assert_eq!(answering.join_all().await, [1]);
+    assert_eq!(soon(answering.join_all()).await, [1]);
     let (id, status) = read(stream.next().await);
     assert_eq!((id, states(&status)), (5, "idle []".to_owned()));
     assert_eq!(begun.elapsed().as_secs(), 2);
@@ -134,7 +134,7 @@ async fn a_client_that_lags_gets_the_current_status() {
     let mut stream = follow(&app).await;
     tokio::time::advance(Duration::from_secs(5)).await;
     let answering = app.answering_turns();
-    agent.paused().await;
+    soon(agent.paused()).await;
     let (id, status) = read(stream.next().await);
     assert_eq!((id, states(&status)), (402, r#"active ["streaming"]"#.to_owned()));
     assert_eq!(stream.next().await.as_deref(), Some(KEEP_ALIVE), "what was missed does not come afterwards");
@@ -147,16 +147,14 @@ async fn a_client_that_reads_late_ends_up_with_the_current_status() {
     ask(&app, "ci", "hello").await;
     let mut stream = follow(&app).await;
     let answering = app.answering_turns();
-    agent.paused().await;
+    soon(agent.paused()).await;
     tokio::time::advance(Duration::from_secs(5)).await;
-    let mut last = None;
-    loop {
-        match stream.next().await {
-            Some(comment) if comment == KEEP_ALIVE => break,
-            frame => last = frame,
-        }
+    let mut frames = Vec::new();
+    while frames.len() < 5 && frames.last().is_none_or(|last| last != KEEP_ALIVE) {
+        frames.push(stream.next().await.expect("an open stream"));
     }
-    let (id, status) = read(last);
+    assert_eq!(frames.pop().as_deref(), Some(KEEP_ALIVE), "{frames:#?}");
+    let (id, status) = read(frames.pop());
     assert_eq!((id, states(&status)), (3, r#"active ["streaming"]"#.to_owned()));
     drop(answering);
 }
@@ -183,12 +181,11 @@ async fn an_error_that_vanishes_is_a_change() {
     assert_eq!(states(&status), r#"degraded ["error"]"#);
     app.pass(Duration::from_secs(30));
     let begun = Instant::now();
-    let frame = loop {
-        match stream.next().await {
-            Some(comment) if comment == KEEP_ALIVE => {}
-            frame => break frame,
-        }
-    };
+    // The comment of a quiet stream is due at the same time.
+    let mut frame = stream.next().await;
+    if frame.as_deref() == Some(KEEP_ALIVE) {
+        frame = stream.next().await;
+    }
     let (vanished, status) = read(frame);
     assert_eq!(states(&status), "idle []");
     assert!(vanished > failed && begun.elapsed() <= Duration::from_secs(16), "{:?}", begun.elapsed());
@@ -202,7 +199,7 @@ async fn all_streams_end_when_the_server_stops() {
     let mut unread = app.token_user().open(STREAM).await;
     let mut gathering = follow(&app).await;
     let answering = app.answering_turns();
-    agent.paused().await;
+    soon(agent.paused()).await;
 
     let begun = Instant::now();
     app.stop.cancel();
@@ -245,7 +242,7 @@ async fn every_stream_hears_every_change() {
     ask(&app, "ci", "hello").await;
     let mut streams = [follow(&app).await, follow(&app).await, follow(&app).await];
     let answering = app.answering_turns();
-    agent.paused().await;
+    soon(agent.paused()).await;
     for stream in &mut streams {
         assert_eq!(read(stream.next().await).0, 1);
     }

@@ -1,7 +1,7 @@
 //! Senders who wait for the agent's answer.
 
 use super::{BODY, Slot, request_id, said, session_count};
-use crate::support::{Failure, Response, START, TestApp};
+use crate::support::{Failure, Response, START, TestApp, soon};
 use futures_util::FutureExt;
 use pawport::adapters::fake::{Script, ScriptedAgent};
 use serde_json::json;
@@ -95,7 +95,7 @@ async fn an_answer_at_the_last_moment_is_in_time() {
     let app = TestApp::with_agent(Arc::clone(&agent) as _);
     let slot = Slot::add_with(&app, "ci", json!({ "sync_timeout": 10 })).await;
     let resume = async {
-        agent.paused().await;
+        soon(agent.paused()).await;
         tokio::time::advance(Duration::from_millis(9_990)).await;
         agent.resume();
     };
