@@ -36,7 +36,7 @@ pub struct ErrorBody {
 /// The body of a 422: which members or parameters are wrong.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ValidationBody {
-    /// One entry for each thing that is wrong.
+    /// An entry for the first thing that is wrong.
     pub detail: Vec<FieldError>,
 }
 

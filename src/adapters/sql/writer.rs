@@ -156,7 +156,9 @@ fn write_batch(pool: &Pool<Manager>, jobs: Vec<Box<dyn Job>>) {
         acknowledge(committed.as_ref().copied());
     }
     if let Err(failed) = &committed {
-        refused.into_iter().for_each(|job| job.refuse(failed));
+        for job in refused {
+            job.refuse(failed);
+        }
     }
 }
 
@@ -181,3 +183,6 @@ fn begin_immediate(connection: &mut AnyConnection) -> Result<(), diesel::result:
         AnyConnection::Sqlite(inner) => AnsiTransactionManager::begin_transaction_sql(inner, "BEGIN IMMEDIATE"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -142,7 +142,9 @@ impl Agent {
         };
         match self.turns.enqueue(enqueue).await.map_err(SubmitError::Store)? {
             Enqueued::Stored => {
-                place.map(Place::keep);
+                if let Some(place) = place {
+                    place.keep();
+                }
                 Ok(id)
             }
             Enqueued::Repeated(first) => {
@@ -213,7 +215,7 @@ impl Agent {
             let reason = format!(
                 "This message could not be answered: the server ended {MAX_ATTEMPTS} times while working on it."
             );
-            return self.failed(turn, String::new(), reason);
+            return self.failed(turn, "", reason);
         }
         let recorder = Recorder { board: &self.status, session: &turn.session, text: Mutex::default() };
         let status = self.status.snapshot();
@@ -221,12 +223,12 @@ impl Agent {
         let text = recorder.text.into_inner().unwrap_or_else(PoisonError::into_inner);
         match outcome {
             Ok(()) => Answer { text, failed: false },
-            Err(error) => self.failed(turn, text, error.to_string()),
+            Err(error) => self.failed(turn, &text, error.to_string()),
         }
     }
 
     /// What is left of an answer when the agent failed: what it had said, and why it stopped.
-    fn failed(&self, turn: &Turn, said: String, reason: String) -> Answer {
+    fn failed(&self, turn: &Turn, said: &str, reason: String) -> Answer {
         let text = if said.is_empty() { reason.clone() } else { format!("{said}\n\n{reason}") };
         self.status.tell(&turn.session, Input::Failed { reason });
         Answer { text, failed: true }
