@@ -94,8 +94,8 @@ impl Server {
         let mut connection = Connection::open(self.address).await.unwrap();
         let head = connection.exchange(request).await.unwrap();
         let body = connection.body(head);
-        assert_eq!(head.status, 200, "{}", String::from_utf8_lossy(body));
-        serde_json::from_slice(body).unwrap()
+        assert_eq!(head.status, 200, "{}", String::from_utf8_lossy(&body));
+        serde_json::from_slice(&body).unwrap()
     }
 
     /// Adds a webhook slot and gives its secret.

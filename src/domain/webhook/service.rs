@@ -16,14 +16,18 @@ use crate::ports::entropy::{Entropy, random};
 use crate::ports::store::StoreError;
 use crate::ports::webhooks::WebhookStore;
 use serde_json::{Map, json};
-use std::collections::HashMap;
+use sha2::{Digest, Sha256};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
 
-/// At most this many refused deliveries a minute reach the audit log, for each slot and for all that name no slot, so that
-/// a stranger can neither fill the disk nor hide among the noise; the next one that does says how many were left out.
+/// At most this many refused deliveries a minute and group of names reach the audit log, so that a stranger cannot fill the
+/// disk; the next one that does says how many were left out.
 const REFUSALS_AUDITED_PER_MINUTE: u32 = 20;
+
+/// Into how many groups the names fall. By chance, so that nobody can hide guesses at a slot behind a noise of others; and
+/// whether or not there is such a slot, so that the log is written for both alike.
+const REFUSAL_GROUPS: usize = 64;
 
 /// A slot that somebody wants.
 #[derive(Debug, Clone)]
@@ -96,8 +100,10 @@ pub struct Webhooks {
     entropy: Arc<dyn Entropy>,
     /// Stands in for the secret of a slot that does not exist, so that its refusal takes the same work.
     decoy: WebhookSecret,
-    /// By slot; `None` for all names that are no slot's.
-    refusals: Mutex<HashMap<Option<WebhookName>, PerMinute>>,
+    /// By group of names.
+    refusals: Mutex<[PerMinute; REFUSAL_GROUPS]>,
+    /// Decides which name falls into which group.
+    grouping: [u8; 16],
     full: Mutex<PerMinute>,
 }
 
@@ -112,7 +118,9 @@ impl Webhooks {
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         let decoy = WebhookSecret::generate(random(&*entropy), Scheme::Any);
-        Self { store, agent, audit, clock, entropy, decoy, refusals: Mutex::default(), full: Mutex::default() }
+        let grouping = random(&*entropy);
+        let refusals = Mutex::new(std::array::from_fn(|_| PerMinute::default()));
+        Self { store, agent, audit, clock, entropy, decoy, refusals, grouping, full: Mutex::default() }
     }
 
     /// All slots, by creation.
@@ -211,20 +219,21 @@ impl Webhooks {
         let proof = signature::verify(scheme, secret, &delivery.headers, delivery.body, now);
         match (found, proof) {
             (Some(webhook), Ok(proof)) => Ok((webhook, proof.signed_id)),
-            (found, _) => {
-                self.audit_refusal(delivery.slot, found.map(|webhook| webhook.name), now).await;
+            _ => {
+                self.audit_refusal(delivery.slot, now).await;
                 Err(Refused::Proof)
             }
         }
     }
 
-    async fn audit_refusal(&self, named: &str, slot: Option<WebhookName>, now: Timestamp) {
-        // Only names of slots become keys, so the map has no more of them than slots were ever added.
-        let left_out = lock(&self.refusals).entry(slot).or_default().count(now, REFUSALS_AUDITED_PER_MINUTE);
+    async fn audit_refusal(&self, slot: &str, now: Timestamp) {
+        let digest = Sha256::new().chain_update(self.grouping).chain_update(slot).finalize();
+        let group = usize::from(digest[0]) % REFUSAL_GROUPS;
+        let left_out = lock(&self.refusals)[group].count(now, REFUSALS_AUDITED_PER_MINUTE);
         let Some(left_out) = left_out else { return };
         // The name is the stranger's text: only a possible one is repeated.
         let target =
-            WebhookName::parse(named).map_or_else(|_| "(not a webhook name)".to_owned(), |n| n.as_str().to_owned());
+            WebhookName::parse(slot).map_or_else(|_| "(not a webhook name)".to_owned(), |n| n.as_str().to_owned());
         let happening = Happening::refused("webhook", "webhook_refused", &target).with("left_out", left_out);
         if let Err(error) = self.audit.record(happening).await {
             tracing::error!(error = &error as &dyn std::error::Error, "a refused delivery could not be audited");

@@ -128,6 +128,11 @@ impl TestApp {
         self.failing.has_failed()
     }
 
+    /// How many calls of a store the app has made.
+    pub fn store_calls(&self) -> u32 {
+        self.failing.calls()
+    }
+
     /// Answers turns, one after the other, until none is left that can be claimed. Says how many that were.
     pub async fn answer_turns(&self) -> usize {
         answer_all(self.agent()).await

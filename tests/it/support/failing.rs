@@ -14,6 +14,7 @@ use pawport::ports::sessions::SessionStore;
 use pawport::ports::store::{StoreError, StoreProbe, Stores};
 use pawport::ports::turns::{Enqueue, Enqueued, TurnQueue};
 use pawport::ports::webhooks::WebhookStore;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What every failure has as its cause. No client may ever read it.
@@ -54,12 +55,13 @@ enum Plan {
 pub struct FailingStores {
     inner: Stores,
     plan: Mutex<Plan>,
+    calls: AtomicU32,
 }
 
 impl FailingStores {
     /// Nothing fails until [`FailingStores::fail_call`].
     pub fn over(inner: Stores) -> Self {
-        Self { inner, plan: Mutex::new(Plan::Nothing) }
+        Self { inner, plan: Mutex::new(Plan::Nothing), calls: AtomicU32::new(0) }
     }
 
     /// Makes the `nth` call from now on fail, before it has changed anything.
@@ -72,11 +74,17 @@ impl FailingStores {
         matches!(*self.plan(), Plan::Done)
     }
 
+    /// How many calls were made.
+    pub fn calls(&self) -> u32 {
+        self.calls.load(Ordering::SeqCst)
+    }
+
     fn plan(&self) -> MutexGuard<'_, Plan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pass(&self) -> Result<&Stores, StoreError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
         let failure = {
             let mut plan = self.plan();
             match &mut *plan {

@@ -129,3 +129,28 @@ async fn strangers_cannot_fill_the_log() {
     slot.deliver(&app).await.assert_status(200);
     assert_eq!(left_out(42).await, 0);
 }
+
+/// What a refusal costs, above all whether it is written to disk, can be measured from afar.
+#[tokio::test]
+async fn a_refusal_takes_the_same_work_whether_there_is_such_a_slot_or_not() {
+    for (before, times) in [("ci", 0), ("ci", 19), ("ci", 20), ("another", 19), ("another", 20), ("a.b", 20)] {
+        let mut work = Vec::new();
+        for there_is_such_a_slot in [true, false] {
+            let app = TestApp::new();
+            if there_is_such_a_slot {
+                Slot::add(&app, "ci").await;
+            }
+            let refuse = async |name: &str| {
+                let call = app.anonymous().call(Method::POST, &format!("/webhook/inbound/{name}")).body(BODY);
+                call.send().await.assert_error(403, REFUSAL);
+            };
+            for _ in 0..times {
+                refuse(before).await;
+            }
+            let calls = app.store_calls();
+            refuse("ci").await;
+            work.push(app.store_calls() - calls);
+        }
+        assert_eq!(work[0], work[1], "calls of a store with and without the slot, after {times} refusals at {before}");
+    }
+}

@@ -173,6 +173,9 @@ async fn the_end_of_the_server_ends_the_wait_at_once() {
     app.agent().stop_waiting();
     let answer = waiting.await;
     answer.assert_json(200, &json!({ "status": "timeout", "request_id": request_id(&answer) }));
+    // Who comes afterwards is not kept either, but taken.
+    let answer = slot.proven(&app, "?wait=true").body(BODY).send().await;
+    answer.assert_json(200, &json!({ "status": "timeout", "request_id": request_id(&answer) }));
     assert_eq!(begun.elapsed(), Duration::ZERO);
-    assert_eq!(app.answer_turns().await, 1);
+    assert_eq!(app.answer_turns().await, 2);
 }
