@@ -60,9 +60,8 @@ fn main() {
     divan::main();
 }
 
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
-});
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap());
 
 fn open(database: PathBuf) -> Arc<SqlStorage> {
     RUNTIME.block_on(SqlStorage::open(StorageUrl::Sqlite(database), Arc::new(FixedVault::new()))).unwrap()
@@ -141,9 +140,9 @@ fn append_messages(bencher: Bencher, at_once: u64) {
     let sessions: Vec<SessionId> =
         (0..at_once).map(|number| SessionId::parse(&format!("bench_{number}")).unwrap()).collect();
     bencher.counter(ItemsCount::new(at_once)).bench(|| {
-        RUNTIME.block_on(join_all(sessions.iter().map(|session| async {
-            scratch.storage.append(session, message(TEXT)).await.unwrap()
-        })))
+        RUNTIME.block_on(join_all(
+            sessions.iter().map(|session| async { scratch.storage.append(session, message(TEXT)).await.unwrap() }),
+        ))
     });
 }
 
@@ -153,11 +152,7 @@ fn delivery() -> Enqueue {
     context.insert("credential".to_owned(), serde_json::json!({ "kind": "webhook_secret", "id": "bench" }));
     context.insert("request_id".to_owned(), id.as_str().into());
     Enqueue {
-        turn: Turn {
-            session: SessionId::parse(&format!("webhook_{id}")).unwrap(),
-            message: message(TEXT),
-            id,
-        },
+        turn: Turn { session: SessionId::parse(&format!("webhook_{id}")).unwrap(), message: message(TEXT), id },
         key: None,
         capacity: 10_000,
         entry: AuditEntry {
@@ -219,7 +214,9 @@ fn claim_and_finish(bencher: Bencher, (at_once, backlog): (usize, usize)) {
 
 fn hmac_of(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
-    parts.iter().for_each(|part| mac.update(part));
+    for part in parts {
+        mac.update(part);
+    }
     mac.finalize().into_bytes().to_vec()
 }
 
@@ -230,9 +227,9 @@ fn check_hex_signature(bencher: Bencher, bytes: usize) {
     let secret = WebhookSecret::generate([7; 32], Scheme::Any);
     let signature = format!("sha256={}", hex::encode(hmac_of(secret.expose().as_bytes(), &[&body])));
     let headers = ProofHeaders { signature: Some(&signature), ..ProofHeaders::default() };
-    bencher.counter(BytesCount::new(bytes)).bench(|| {
-        verify(Scheme::Any, &secret, black_box(&headers), black_box(&body), Timestamp(0)).unwrap()
-    });
+    bencher
+        .counter(BytesCount::new(bytes))
+        .bench(|| verify(Scheme::Any, &secret, black_box(&headers), black_box(&body), Timestamp(0)).unwrap());
 }
 
 /// A Standard Webhooks signature over a body of so many bytes.
@@ -291,9 +288,7 @@ fn page_of_50_through_the_router_in_memory(bencher: Bencher) {
     }
     let router = router(Stores::of(&storage));
     let bytes = RUNTIME.block_on(get(&router, "/api/sessions?limit=50"));
-    bencher
-        .counter(BytesCount::new(bytes))
-        .bench(|| RUNTIME.block_on(get(&router, "/api/sessions?limit=50")));
+    bencher.counter(BytesCount::new(bytes)).bench(|| RUNTIME.block_on(get(&router, "/api/sessions?limit=50")));
 }
 
 /// The same from the 100,000 sessions in the database.
@@ -301,7 +296,5 @@ fn page_of_50_through_the_router_in_memory(bencher: Bencher) {
 fn page_of_50_through_the_router_sqlite(bencher: Bencher) {
     let router = router(Stores::of(&READ_ONLY));
     let bytes = RUNTIME.block_on(get(&router, "/api/sessions?limit=50"));
-    bencher
-        .counter(BytesCount::new(bytes))
-        .bench(|| RUNTIME.block_on(get(&router, "/api/sessions?limit=50")));
+    bencher.counter(BytesCount::new(bytes)).bench(|| RUNTIME.block_on(get(&router, "/api/sessions?limit=50")));
 }

@@ -52,7 +52,8 @@ pub fn folder() -> PathBuf {
 
 /// The database of that size, which is made if it is not there. Only for reading: others use it too.
 pub fn seeded(size: Size) -> PathBuf {
-    let made = folder().join(format!("v{VERSION}-{:08x}", schema())).join(format!("{}x{}", size.sessions, size.messages));
+    let made =
+        folder().join(format!("v{VERSION}-{:08x}", schema())).join(format!("{}x{}", size.sessions, size.messages));
     let database = made.join(DATABASE);
     if !database.exists() {
         let partial = made.with_extension("partial");
@@ -112,7 +113,12 @@ fn make(database: &Path, size: Size) {
         assert!(Arc::into_inner(storage).is_some(), "somebody still holds the storage");
     });
     let bytes = fs::metadata(database).unwrap().len();
-    let _ = writeln!(std::io::stderr(), "\nbenchmark data: made in {} s, {} MB", began.elapsed().as_secs(), bytes / 1_000_000);
+    let _ = writeln!(
+        std::io::stderr(),
+        "\nbenchmark data: made in {} s, {} MB",
+        began.elapsed().as_secs(),
+        bytes / 1_000_000
+    );
 }
 
 async fn write(storage: &Arc<SqlStorage>, size: Size, began: Instant) {

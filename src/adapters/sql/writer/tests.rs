@@ -34,16 +34,16 @@ impl Fixture {
     /// Runs the statements as jobs of one transaction, and says for each how it ended. A first job keeps the writer busy
     /// until they all wait.
     async fn batch(&self, statements: &'static [&'static str]) -> Vec<Result<(), StoreError>> {
-        let (release, held) = channel();
+        let (release, released) = channel();
         let writer = Arc::clone(&self.writer);
         let (begun, has_begun) = oneshot::channel();
-        let hold = tokio::task::spawn(async move {
-            let stay = move |_: &mut AnyConnection| {
+        let holder = tokio::task::spawn(async move {
+            let wait = move |_: &mut AnyConnection| {
                 begun.send(()).unwrap();
-                held.recv().unwrap();
+                released.recv().unwrap();
                 Ok(())
             };
-            writer.write(stay).await
+            writer.write(wait).await
         });
         has_begun.await.unwrap();
         let mut jobs = Vec::new();
@@ -56,7 +56,7 @@ impl Fixture {
             tokio::task::yield_now().await;
         }
         release.send(()).unwrap();
-        hold.await.unwrap().unwrap();
+        holder.await.unwrap().unwrap();
         let mut outcomes = Vec::new();
         for job in jobs {
             outcomes.push(job.await.unwrap());

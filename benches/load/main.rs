@@ -9,31 +9,28 @@
     reason = "shares and percentiles need not be exact"
 )]
 
-mod load {
-    pub mod client;
-    pub mod generator;
-    pub mod server;
-}
-mod support {
-    pub mod dataset;
-    pub mod text;
-}
+mod client;
+#[path = "../support/dataset.rs"]
+mod dataset;
+mod generator;
+mod server;
+#[path = "../support/text.rs"]
+mod text;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Parser;
+use dataset::Size;
+use generator::{Load, Outcome};
 use hmac::{Hmac, KeyInit, Mac};
-use load::generator::{self, Load, Outcome};
-use load::server::{self, Server};
 use pawport::adapters::host::SystemClock;
 use pawport::ports::clock::Clock;
+use server::Server;
 use sha2::Sha256;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use support::dataset::{self, Size};
-use support::text;
 use tokio::time::sleep;
 
 /// How often the start is measured.
@@ -161,7 +158,12 @@ async fn run(options: &Options, server: &Server, loads: Vec<Load>) -> u64 {
     for (load, outcome) in loads.iter().zip(&outcomes) {
         print(load, outcome);
     }
-    outcomes.iter().zip(&loads).filter(|(_, load)| load.name.contains("webhook")).map(|(outcome, _)| outcome.all_good).sum()
+    outcomes
+        .iter()
+        .zip(&loads)
+        .filter(|(_, load)| load.name.contains("webhook"))
+        .map(|(outcome, _)| outcome.all_good)
+        .sum()
 }
 
 fn print(load: &Load, outcome: &Outcome) {
@@ -257,7 +259,9 @@ async fn delivery_loads(options: &Options, server: &Server) -> Vec<Load> {
 
 fn hmac_of(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
-    parts.iter().for_each(|part| mac.update(part));
+    for part in parts {
+        mac.update(part);
+    }
     mac.finalize().into_bytes().to_vec()
 }
 
