@@ -1,5 +1,7 @@
 //! What the documentation says of the program, compared with the program.
 
+#![expect(clippy::unwrap_used, reason = "a file that is not there fails the test")]
+
 use pawport::config::keys::{self, Key};
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! Every test that needs more than one module, in one binary, so that there is one link step.
 
 mod contract;
+mod docs;
 mod e2e;
 mod http;
 mod support;
