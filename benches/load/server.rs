@@ -3,11 +3,12 @@
 use super::client::Connection;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,8 @@ pub fn binary_size() -> u64 {
 
 /// A running server. Ends when it is dropped.
 pub struct Server {
-    process: Child,
+    process: RefCell<Child>,
+    log: PathBuf,
     pub address: SocketAddr,
     /// From the start of the process until it said that it listens.
     pub ready_after: Duration,
@@ -31,7 +33,8 @@ impl Server {
     /// Starts a server on a data directory. Its log goes into a file beside the data directory's own.
     #[expect(clippy::disallowed_methods, reason = "the server under load is a process of its own")]
     pub fn start(data_dir: &Path, queue_capacity: u64) -> Self {
-        let log = OpenOptions::new().create(true).append(true).open(data_dir.join("server.log")).unwrap();
+        let log = data_dir.join("server.log");
+        let errors = OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let began = Instant::now();
         let mut process = Command::new(BINARY)
             .args(["serve", "--port", "0", "--data-dir"])
@@ -40,7 +43,7 @@ impl Server {
             .env("PAWPORT_ACCESS_TOKEN", TOKEN)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(log)
+            .stderr(errors)
             .spawn()
             .unwrap();
         let mut line = String::new();
@@ -48,23 +51,23 @@ impl Server {
         let ready_after = began.elapsed();
         let Some(address) = line.trim().strip_prefix("listening on http://").and_then(|text| text.parse().ok()) else {
             let _ = process.kill();
-            let log = fs::read_to_string(data_dir.join("server.log")).unwrap_or_default();
+            let log = fs::read_to_string(log).unwrap_or_default();
             panic!("the server did not start; it said {line:?} and {log:?}");
         };
-        Self { process, address, ready_after }
+        Self { process: RefCell::new(process), log, address, ready_after }
     }
 
     /// Asks the server to end, and waits until it has.
-    pub fn stop(mut self) {
-        let process = Pid::from_raw(self.process.id().try_into().unwrap());
-        kill(process, Signal::SIGTERM).unwrap();
-        let status = self.process.wait().unwrap();
+    pub fn stop(self) {
+        let mut process = self.process.borrow_mut();
+        kill(Pid::from_raw(process.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+        let status = process.wait().unwrap();
         assert!(status.success(), "the server ended with {status}");
     }
 
     /// What the system says about the process, in kB by name; `Threads` is a number.
     pub fn status(&self) -> BTreeMap<String, u64> {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let text = fs::read_to_string(format!("/proc/{}/status", self.process.borrow().id())).unwrap();
         text.lines()
             .filter_map(|line| {
                 let (name, value) = line.split_once(':')?;
@@ -91,11 +94,21 @@ impl Server {
 
     /// Asks once and gives the answer's JSON.
     pub async fn ask(&self, request: &[u8]) -> serde_json::Value {
-        let mut connection = Connection::open(self.address).await.unwrap();
-        let head = connection.exchange(request).await.unwrap();
+        let Ok(mut connection) = Connection::open(self.address).await else { panic!("{}", self.fate()) };
+        let Ok(head) = connection.exchange(request).await else { panic!("{}", self.fate()) };
         let body = connection.body(head);
         assert_eq!(head.status, 200, "{}", String::from_utf8_lossy(&body));
         serde_json::from_slice(&body).unwrap()
+    }
+
+    /// What became of a server that does not answer: how it ended, and what it said last.
+    fn fate(&self) -> String {
+        let ended = self.process.borrow_mut().try_wait().unwrap();
+        let ended = ended.map_or_else(|| "it still runs".to_owned(), |status| format!("it ended with {status}"));
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let last: Vec<&str> = log.lines().rev().take(10).collect();
+        let last: Vec<&str> = last.into_iter().rev().collect();
+        format!("the server does not answer: {ended}; the end of its log:\n{}", last.join("\n"))
     }
 
     /// Adds a webhook slot and gives its secret.
@@ -117,8 +130,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        let process = self.process.get_mut();
         // A server that was stopped is gone already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = process.kill();
+        let _ = process.wait();
     }
 }
