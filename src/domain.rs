@@ -14,6 +14,7 @@ pub mod audit;
 pub mod auth;
 pub mod event;
 pub mod id;
+pub mod network;
 pub mod readiness;
 pub mod session;
 pub mod text;

@@ -10,11 +10,14 @@
 #![warn(missing_docs)]
 
 pub mod agent;
+pub mod api_keys;
 pub mod audit;
+pub mod auth_sessions;
 pub mod clock;
 pub mod credentials;
 pub mod entropy;
 pub mod events;
+pub mod oauth;
 pub mod sessions;
 pub mod store;
 pub mod turns;

@@ -79,13 +79,36 @@ impl Happening {
     /// `principal` did `action` to `target`, and it worked.
     #[must_use]
     pub fn success(principal: &Principal, action: &'static str, target: &str) -> Self {
-        let credential = json!({ "kind": principal.kind.as_str(), "id": principal.id });
+        Self::by(principal, Severity::Info, action, target, "success")
+    }
+
+    /// Whoever can run the program here did `action` to `target` with a command, and it worked.
+    #[must_use]
+    pub fn command(action: &'static str, target: &str) -> Self {
         Self {
             severity: Severity::Info,
-            actor: principal.kind.actor().to_owned(),
+            actor: "operator".to_owned(),
             action,
             target: target.to_owned(),
             status: "success",
+            context: Map::new(),
+        }
+    }
+
+    /// `principal` may not do `action` to `target`.
+    #[must_use]
+    pub fn denied(principal: &Principal, action: &'static str, target: &str) -> Self {
+        Self::by(principal, Severity::Warning, action, target, "block")
+    }
+
+    fn by(principal: &Principal, severity: Severity, action: &'static str, target: &str, status: &'static str) -> Self {
+        let credential = json!({ "kind": principal.kind.as_str(), "id": principal.id });
+        Self {
+            severity,
+            actor: principal.kind.actor().to_owned(),
+            action,
+            target: target.to_owned(),
+            status,
             context: Map::from_iter([("credential".to_owned(), credential)]),
         }
     }

@@ -1,82 +1,67 @@
-//! Who is calling.
+//! Who is calling, what they may do, and for how long.
+//!
+//! Everything that opens a door is a credential; what it opens is its [`Grant`]. A credential that is got with another one
+//! gets a grant that is no wider and no longer: see [`Grant`].
 
+pub mod api_key;
+pub mod locality;
+pub mod login;
+pub mod oauth;
+pub mod pairing;
+pub mod rate;
+pub mod scope;
 pub mod service;
+pub mod token;
 
-use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
-use thiserror::Error;
-
-/// The master token: 32 to 256 printable ASCII characters without spaces. It opens everything.
-///
-/// Two tokens are compared in constant time; there is no other way to compare them, and none to print one.
-#[derive(Clone)]
-pub struct AccessToken(SecretString);
-
-/// Why a text cannot be the master token. Never repeats the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("an access token has 32 to 256 printable ASCII characters and no spaces")]
-pub struct AccessTokenRejected;
-
-impl AccessToken {
-    /// Checks a token; white space around it is not part of it.
-    ///
-    /// # Errors
-    /// [`AccessTokenRejected`] if it is too short, too long or holds other characters.
-    pub fn parse(text: &SecretString) -> Result<Self, AccessTokenRejected> {
-        let text = text.expose_secret().trim();
-        if !(32..=256).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(AccessTokenRejected);
-        }
-        Ok(Self(SecretString::from(text)))
-    }
-
-    /// A new token: a random UUID, the form that clients know.
-    #[must_use]
-    pub fn generate(random: [u8; 16]) -> Self {
-        Self(SecretString::from(super::id::random(random).to_string()))
-    }
-
-    /// Whether `given` is this token. The time taken depends on neither.
-    #[must_use]
-    pub fn matches(&self, given: &str) -> bool {
-        Sha256::digest(given).ct_eq(&Sha256::digest(self.0.expose_secret())).into()
-    }
-
-    /// Names the token without giving it away: the first 12 hexadecimal digits of its SHA-256.
-    #[must_use]
-    pub fn fingerprint(&self) -> String {
-        hex::encode(&Sha256::digest(self.0.expose_secret())[..6])
-    }
-
-    /// The token itself: for its file, and for the owner who asks for it.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        self.0.expose_secret()
-    }
-}
-
-impl std::fmt::Debug for AccessToken {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("[redacted]")
-    }
-}
+use super::time::Timestamp;
+use api_key::ApiKeyId;
+use scope::Scopes;
 
 /// The kinds of credentials there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CredentialKind {
     /// The master token.
     MasterToken,
+    /// A session token, in a header or a cookie.
+    Session,
+    /// An API key.
+    ApiKey,
+    /// The access token of a native app.
+    App,
+    /// A pairing code: good for getting a session and nothing else.
+    Pairing,
+    /// The key of whoever watches the agent's status.
+    StatusKey,
+    /// None: the request comes from this machine, and that is enough.
+    Loopback,
     /// The secret of a webhook slot: good for deliveries to that slot and nothing else.
     WebhookSecret,
 }
 
 impl CredentialKind {
-    /// The name in the audit log.
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::MasterToken,
+        Self::Session,
+        Self::ApiKey,
+        Self::App,
+        Self::Pairing,
+        Self::StatusKey,
+        Self::Loopback,
+        Self::WebhookSecret,
+    ];
+
+    /// The name in stores, on the wire and in the audit log.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::MasterToken => "master_token",
+            Self::Session => "session",
+            Self::ApiKey => "api_key",
+            Self::App => "app",
+            Self::Pairing => "pairing",
+            Self::StatusKey => "status_key",
+            Self::Loopback => "loopback",
             Self::WebhookSecret => "webhook_secret",
         }
     }
@@ -85,9 +70,50 @@ impl CredentialKind {
     #[must_use]
     pub fn actor(self) -> &'static str {
         match self {
-            Self::MasterToken => "dashboard_user",
+            Self::MasterToken | Self::Session | Self::Pairing | Self::Loopback => "dashboard_user",
+            Self::ApiKey | Self::App => "api_client",
+            Self::StatusKey => "monitor",
             Self::WebhookSecret => "webhook",
         }
+    }
+}
+
+/// What a credential opens, and what it can pass on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// What may be done.
+    pub scopes: Scopes,
+    /// The end of it; nothing that is got with the credential outlives this. `None`: until it is revoked.
+    pub until: Option<Timestamp>,
+    /// The API key that the credential is, or was got with. What was got with a key ends with the key.
+    pub api_key: Option<ApiKeyId>,
+}
+
+impl Grant {
+    /// Everything, for ever: what the owner has.
+    pub const OWNER: Self = Self { scopes: Scopes::ALL, until: None, api_key: None };
+
+    /// Nothing: for credentials that open one door of their own.
+    pub const NOTHING: Self = Self { scopes: Scopes::NONE, until: None, api_key: None };
+
+    /// Whether the grant has ended.
+    #[must_use]
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+
+    /// The same grant, ending at `at` unless it ends before.
+    #[must_use]
+    pub fn until_at_most(&self, at: Timestamp) -> Self {
+        let until = self.until.map_or(at, |until| until.min(at));
+        Self { until: Some(until), ..self.clone() }
+    }
+
+    /// How long what is made with this grant may last, beside the sessions got with it: an API key that ends, and what was
+    /// got with a key, makes nothing that outlives it. The owner's sessions end, but what the owner makes in one need not.
+    #[must_use]
+    pub fn ceiling(&self) -> Option<Timestamp> {
+        self.api_key.as_ref().and(self.until)
     }
 }
 
@@ -96,8 +122,24 @@ impl CredentialKind {
 pub struct Principal {
     /// What they showed.
     pub kind: CredentialKind,
-    /// Which one it was: a fingerprint or a name, never the credential.
+    /// Which one it was: a fingerprint, an id or a name, never the credential.
     pub id: String,
+    /// What it opens.
+    pub grant: Grant,
+}
+
+impl Principal {
+    /// Somebody with a credential that opens no route but one of its own.
+    #[must_use]
+    pub fn without_grant(kind: CredentialKind, id: &str) -> Self {
+        Self { kind, id: id.to_owned(), grant: Grant::NOTHING }
+    }
+
+    /// Somebody on this machine.
+    #[must_use]
+    pub fn on_this_machine() -> Self {
+        Self { kind: CredentialKind::Loopback, id: "loopback".to_owned(), grant: Grant::OWNER }
+    }
 }
 
 #[cfg(test)]

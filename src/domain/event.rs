@@ -6,4 +6,6 @@
 pub enum Event {
     /// What the agent is doing: see [`crate::domain::agent::service::Agent::status`].
     AgentStatusChanged,
+    /// A credential may have been revoked: see [`crate::domain::auth::service::Tokens::still_holds`].
+    CredentialsChanged,
 }

@@ -1,6 +1,6 @@
 //! Where the master token is kept.
 
-use crate::domain::auth::AccessToken;
+use crate::domain::auth::token::AccessToken;
 use async_trait::async_trait;
 use thiserror::Error;
 

@@ -1,6 +1,9 @@
 //! What all stores have in common.
 
+use super::api_keys::ApiKeyStore;
 use super::audit::AuditLog;
+use super::auth_sessions::AuthSessionStore;
+use super::oauth::TicketStore;
 use super::sessions::SessionStore;
 use super::turns::TurnQueue;
 use super::webhooks::WebhookStore;
@@ -57,6 +60,12 @@ pub struct Stores {
     pub webhooks: Arc<dyn WebhookStore>,
     /// Turns to answer.
     pub turns: Arc<dyn TurnQueue>,
+    /// Login sessions and pairing codes.
+    pub auth_sessions: Arc<dyn AuthSessionStore>,
+    /// API keys.
+    pub api_keys: Arc<dyn ApiKeyStore>,
+    /// What native apps exchange for access tokens.
+    pub tickets: Arc<dyn TicketStore>,
     /// The audit log.
     pub audit: Arc<dyn AuditLog>,
     /// Whether all of it can serve.
@@ -68,12 +77,16 @@ impl Stores {
     #[must_use]
     pub fn of<S>(storage: &Arc<S>) -> Self
     where
-        S: SessionStore + WebhookStore + TurnQueue + AuditLog + StoreProbe + 'static,
+        S: SessionStore + WebhookStore + TurnQueue + AuthSessionStore + ApiKeyStore + TicketStore,
+        S: AuditLog + StoreProbe + 'static,
     {
         Self {
             sessions: Arc::clone(storage) as _,
             webhooks: Arc::clone(storage) as _,
             turns: Arc::clone(storage) as _,
+            auth_sessions: Arc::clone(storage) as _,
+            api_keys: Arc::clone(storage) as _,
+            tickets: Arc::clone(storage) as _,
             audit: Arc::clone(storage) as _,
             probe: Arc::clone(storage) as _,
         }

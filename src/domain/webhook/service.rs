@@ -7,27 +7,17 @@ use crate::domain::agent::service::{Agent, Submission, SubmitError};
 use crate::domain::agent::waiting::OnReply;
 use crate::domain::agent::{DeduplicationKey, TurnId};
 use crate::domain::audit::Happening;
-use crate::domain::audit::service::Audit;
+use crate::domain::audit::service::{Audit, PerMinute};
 use crate::domain::auth::{CredentialKind, Principal};
 use crate::domain::session::{Metadata, SessionId};
-use crate::domain::time::Timestamp;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::{Entropy, random};
 use crate::ports::store::StoreError;
 use crate::ports::webhooks::WebhookStore;
 use serde_json::{Map, json};
-use sha2::{Digest, Sha256};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
-
-/// At most this many refused deliveries a minute and group of names reach the audit log, so that a stranger cannot fill the
-/// disk; the next one that does says how many were left out.
-const REFUSALS_AUDITED_PER_MINUTE: u32 = 20;
-
-/// Into how many groups the names fall. By chance, so that nobody can hide guesses at a slot behind a noise of others; and
-/// whether or not there is such a slot, so that the log is written for both alike.
-const REFUSAL_GROUPS: usize = 64;
 
 /// A slot that somebody wants.
 #[derive(Debug, Clone)]
@@ -57,6 +47,8 @@ pub enum AddWebhook {
 
 /// A delivery as it came. Has no `Debug`: it holds secrets.
 pub struct Delivery<'a> {
+    /// Where it came from.
+    pub from: IpAddr,
     /// The slot's name as the sender wrote it.
     pub slot: &'a str,
     /// What may hold a proof.
@@ -100,10 +92,6 @@ pub struct Webhooks {
     entropy: Arc<dyn Entropy>,
     /// Stands in for the secret of a slot that does not exist, so that its refusal takes the same work.
     decoy: WebhookSecret,
-    /// By group of names.
-    refusals: Mutex<[PerMinute; REFUSAL_GROUPS]>,
-    /// Decides which name falls into which group.
-    grouping: [u8; 16],
     full: Mutex<PerMinute>,
 }
 
@@ -118,9 +106,7 @@ impl Webhooks {
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         let decoy = WebhookSecret::generate(random(&*entropy), Scheme::Any);
-        let grouping = random(&*entropy);
-        let refusals = Mutex::new(std::array::from_fn(|_| PerMinute::default()));
-        Self { store, agent, audit, clock, entropy, decoy, refusals, grouping, full: Mutex::default() }
+        Self { store, agent, audit, clock, entropy, decoy, full: Mutex::default() }
     }
 
     /// All slots, by creation.
@@ -194,7 +180,8 @@ impl Webhooks {
         let request_id = match self.agent.submit(submission, on_reply).await {
             Ok(turn) => turn,
             Err(SubmitError::QueueFull) => {
-                if let Some(left_out) = lock(&self.full).count(self.clock.now(), 1) {
+                let left_out = self.full.lock().unwrap_or_else(PoisonError::into_inner).count(self.clock.now(), 1);
+                if let Some(left_out) = left_out {
                     let capacity = self.agent.limits().queue_capacity;
                     tracing::warn!(capacity, left_out, "deliveries are refused: too many wait for an answer");
                 }
@@ -219,25 +206,19 @@ impl Webhooks {
         let proof = signature::verify(scheme, secret, &delivery.headers, delivery.body, now);
         match (found, proof) {
             (Some(webhook), Ok(proof)) => Ok((webhook, proof.signed_id)),
-            _ => {
-                self.audit_refusal(delivery.slot, now).await;
+            (found, _) => {
+                self.audit_refusal(delivery.from, found.as_ref()).await;
                 Err(Refused::Proof)
             }
         }
     }
 
-    async fn audit_refusal(&self, slot: &str, now: Timestamp) {
-        let digest = Sha256::new().chain_update(self.grouping).chain_update(slot).finalize();
-        let group = usize::from(digest[0]) % REFUSAL_GROUPS;
-        let left_out = lock(&self.refusals)[group].count(now, REFUSALS_AUDITED_PER_MINUTE);
-        let Some(left_out) = left_out else { return };
-        // The name is the stranger's text: only a possible one is repeated.
-        let target =
-            WebhookName::parse(slot).map_or_else(|_| "(not a webhook name)".to_owned(), |n| n.as_str().to_owned());
-        let happening = Happening::refused("webhook", "webhook_refused", &target).with("left_out", left_out);
-        if let Err(error) = self.audit.record(happening).await {
-            tracing::error!(error = &error as &dyn std::error::Error, "a refused delivery could not be audited");
-        }
+    async fn audit_refusal(&self, from: IpAddr, slot: Option<&Webhook>) {
+        // A name that is no slot's is the stranger's text, and may be anything: a secret in the wrong place for instance.
+        let target = slot.map_or("(no such slot)", |webhook| webhook.name.as_str());
+        let from = from.to_string();
+        let happening = Happening::refused("webhook", "webhook_refused", target).with("address", from.as_str());
+        self.audit.record_refusal(&from, happening).await;
     }
 
     fn submission(&self, webhook: &Webhook, payload: Payload, key: Option<DeduplicationKey>) -> Submission {
@@ -257,7 +238,7 @@ impl Webhooks {
             "media_urls": payload.media_urls,
             "metadata": payload.metadata,
         });
-        let credential = Principal { kind: CredentialKind::WebhookSecret, id: slot.to_owned() };
+        let credential = Principal::without_grant(CredentialKind::WebhookSecret, slot);
         Submission {
             happening: Happening::success(&credential, "webhook_accepted", slot).with("request_id", id.as_str()),
             metadata: Metadata::of(metadata.as_object().unwrap_or(&Map::new())),
@@ -266,33 +247,5 @@ impl Webhooks {
             session,
             key,
         }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Counts what happens, so that only so much of it a minute is written down.
-#[derive(Default)]
-struct PerMinute {
-    minute: Option<Timestamp>,
-    in_this_minute: u32,
-    left_out: u32,
-}
-
-impl PerMinute {
-    /// Counts one. If it should be written down: how many before it were not.
-    fn count(&mut self, now: Timestamp, most: u32) -> Option<u32> {
-        if self.minute.is_none_or(|start| now.since(start).max(start.since(now)) >= Duration::from_secs(60)) {
-            self.minute = Some(now);
-            self.in_this_minute = 0;
-        }
-        if self.in_this_minute >= most {
-            self.left_out = self.left_out.saturating_add(1);
-            return None;
-        }
-        self.in_this_minute += 1;
-        Some(std::mem::take(&mut self.left_out))
     }
 }

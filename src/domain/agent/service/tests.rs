@@ -54,7 +54,7 @@ fn agent_that(runner: ScriptedAgent) -> Fixture {
 
 impl Fixture {
     fn submission(&self, session: &str, text: &str, key: Option<&str>) -> Submission {
-        let principal = Principal { kind: CredentialKind::WebhookSecret, id: "ci".to_owned() };
+        let principal = Principal::without_grant(CredentialKind::WebhookSecret, "ci");
         Submission {
             id: self.agent.new_turn_id(),
             session: SessionId::parse(session).unwrap(),
