@@ -6,12 +6,20 @@ mod private_file;
 use anyhow::{Context, bail};
 use private_file::{read_private, replace_private};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The files that we keep in the directory, besides a database that is elsewhere.
-const OURS: [&str; 6] = ["pawport.lock", "access_token", "vault.key", "pawport.db", "pawport.db-wal", "pawport.db-shm"];
+const OURS: [&str; 8] =
+    [LOCK, "access_token", ADDRESS, "vault.key", "vault.key.new", "pawport.db", "pawport.db-wal", "pawport.db-shm"];
+
+/// The file that a server holds for as long as it runs.
+const LOCK: &str = "pawport.lock";
+
+/// The file that says where the server of a directory listens.
+const ADDRESS: &str = "address";
 
 /// A data directory that this process holds. Held until dropped, or until the process ends, however it ends.
 #[derive(Debug)]
@@ -31,15 +39,18 @@ impl DataDir {
             format!("the data directory {} cannot be created; choose another with --data-dir", path.display())
         })?;
         Self::refuse_foreign(path)?;
-        let lock = Lock::take(&path.join("pawport.lock"), "the data directory", "choose another with --data-dir")?;
+        let lock = Lock::take(&path.join(LOCK), "the data directory", "choose another with --data-dir")?;
         make_private(path, 0o700)?;
+        let this = Self { path: path.to_owned(), _lock: lock };
+        // That of a server that was killed; it must not be taken for that of whoever holds the lock now.
+        this.remove(ADDRESS)?;
         for name in OURS {
             let file = path.join(name);
             if file.is_file() {
                 make_private(&file, 0o600)?;
             }
         }
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(this)
     }
 
     /// A directory that others can read, with files in it that no server of ours made, is somebody else's: a home or a
@@ -81,6 +92,47 @@ impl DataDir {
     pub fn keep_key(&self, name: &str, key: &[u8; 32]) -> anyhow::Result<()> {
         replace_private(&self.path.join(name), hex::encode(key).as_bytes())
     }
+
+    /// Removes the file `name`, if it is there.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn remove(&self, name: &str) -> anyhow::Result<()> {
+        let path = self.path.join(name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("{} cannot be removed", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Says where the server listens, for commands on this machine. Until this is dropped.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn keep_address(&self, address: SocketAddr) -> anyhow::Result<()> {
+        replace_private(&self.path.join(ADDRESS), address.to_string().as_bytes())
+    }
+
+    /// Where the server of the directory at `path` listens. `None` if none runs.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn address(path: &Path) -> anyhow::Result<Option<SocketAddr>> {
+        // A server that was killed leaves the file, and somebody else may listen there by now.
+        if !Lock::is_held(&path.join(LOCK))? {
+            return Ok(None);
+        }
+        Ok(read_private(&path.join(ADDRESS))?.and_then(|text| text.trim().parse().ok()))
+    }
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        // A stale address only makes a command say that nobody answers there.
+        let _ = self.remove(ADDRESS);
+    }
 }
 
 /// Something that one server at a time may use. Held until dropped, or until the process ends, however it ends.
@@ -90,6 +142,26 @@ pub struct Lock {
 }
 
 impl Lock {
+    /// Whether another process holds `file`.
+    ///
+    /// # Errors
+    /// If it cannot be asked for.
+    pub fn is_held(file: &Path) -> anyhow::Result<bool> {
+        let lock = match File::open(file) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error).with_context(|| format!("{} cannot be read", file.display())),
+        };
+        // Shared, so that two commands that ask at the same time do not take each other for a server.
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("{} cannot be locked", file.display()))
+            }
+        }
+    }
+
     /// Takes `file`, which is made if need be, for `what`.
     ///
     /// # Errors

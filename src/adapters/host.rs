@@ -5,6 +5,7 @@ use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use rand::TryRng;
 use rand::rngs::SysRng;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The system's clock.
@@ -33,4 +34,25 @@ impl Entropy for OsEntropy {
     fn fill(&self, bytes: &mut [u8]) {
         SysRng.try_fill_bytes(bytes).expect("the system has no randomness");
     }
+}
+
+/// The address under which others reach a server that listens on `bound`: that address, or if it stands for all of them,
+/// the one from which this machine would send to the internet. Nothing is sent.
+#[must_use]
+pub fn reachable(bound: IpAddr) -> IpAddr {
+    if !bound.is_unspecified() {
+        return bound;
+    }
+    // Addresses that are set aside for documentation (RFC 5737 and RFC 3849), so that nobody is at the other end.
+    let (any, elsewhere): (IpAddr, IpAddr) = match bound {
+        IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into()),
+        IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()),
+    };
+    let socket = UdpSocket::bind((any, 0)).and_then(|socket| socket.connect((elsewhere, 9)).map(|()| socket));
+    let address = socket.and_then(|socket| socket.local_addr()).map(|address| address.ip());
+    // Not connected to anything: then only this machine reaches it.
+    address.unwrap_or(match bound {
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    })
 }

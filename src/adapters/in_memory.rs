@@ -4,15 +4,22 @@
 //! atomic by construction; everything else is a linear scan that can be read next to the port's documentation. It must
 //! never grow an index, a cache or a second lock: whatever makes it faster makes it a worse definition.
 
+mod api_keys;
 mod audit;
+mod auth_sessions;
 mod credentials;
 mod sessions;
+mod tickets;
 mod turns;
 mod webhooks;
 
 pub use credentials::InMemoryCredentials;
 
 use crate::domain::audit::AuditEntry;
+use crate::domain::auth::api_key::ApiKey;
+use crate::domain::auth::login::AuthSession;
+use crate::domain::auth::oauth::Ticket;
+use crate::domain::auth::pairing::Pairing;
 use crate::domain::webhook::Webhook;
 use crate::ports::store::{StoreError, StoreProbe};
 use async_trait::async_trait;
@@ -34,6 +41,10 @@ struct State {
     sessions: Sessions,
     webhooks: Vec<Webhook>,
     turns: Vec<StoredTurn>,
+    auth_sessions: Vec<AuthSession>,
+    pairings: Vec<Pairing>,
+    api_keys: Vec<ApiKey>,
+    tickets: Vec<Ticket>,
     audit: Vec<AuditEntry>,
 }
 

@@ -3,13 +3,18 @@
 //! Everything that touches the database goes through two functions, `SqlStorage::read` and `SqlStorage::write`, which
 //! keep blocking calls off the runtime's threads and a burst of requests from filling them.
 
+mod api_keys;
 mod audit;
+mod auth_sessions;
 mod connection;
 mod errors;
+mod grants;
 mod migrations;
+mod reseal;
 mod schema;
 mod search;
 mod sessions;
+mod tickets;
 mod turns;
 mod upkeep;
 mod webhooks;
@@ -39,6 +44,7 @@ pub enum StorageUrl {
 
 /// All stores in one database.
 pub struct SqlStorage {
+    url: StorageUrl,
     readers: Pool<Manager>,
     read_permits: Arc<Semaphore>,
     writer: Writer,
@@ -56,18 +62,19 @@ impl SqlStorage {
     /// `Unavailable` if it cannot be opened; `Failed` if it was made by a newer program, a migration failed, or its secrets
     /// were sealed with another key.
     pub async fn open(url: StorageUrl, vault: Arc<dyn Vault>) -> Result<Arc<Self>, StoreError> {
-        let key = Arc::clone(&vault);
+        let (key, opening) = (Arc::clone(&vault), url.clone());
         let opened = tokio::task::spawn_blocking(move || {
-            connection::create_private(&url).map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+            connection::create_private(&opening).map_err(|error| StoreError::Unavailable(Box::new(error)))?;
             // Not from a pool, which would try again and again and then say only that it took too long.
-            let mut connection = connection::open(&url, Purpose::Write)?;
+            let mut connection = connection::open(&opening, Purpose::Write)?;
             migrations::run(&mut connection)?;
-            webhooks::check_key(&mut connection, &*key)?;
-            let writer = Writer::start(connection::pool(&url, Purpose::Write))?;
-            Ok::<_, StoreError>((connection::pool(&url, Purpose::Read), writer))
+            reseal::check_key(&mut connection, &*key)?;
+            let writer = Writer::start(connection::pool(&opening, Purpose::Write))?;
+            Ok::<_, StoreError>((connection::pool(&opening, Purpose::Read), writer))
         });
         let (readers, writer) = opened.await.map_err(|error| StoreError::Failed(Box::new(error)))??;
         Ok(Arc::new(Self {
+            url,
             readers,
             read_permits: Arc::new(Semaphore::new(READERS as usize)),
             writer,

@@ -10,7 +10,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod api_keys;
 mod audit;
+mod auth_sessions;
 mod backends;
 mod claims;
 mod fixtures;
@@ -18,6 +20,7 @@ mod model;
 mod persistence;
 mod search;
 mod sessions;
+mod tickets;
 mod turns;
 mod webhooks;
 
@@ -175,6 +178,78 @@ macro_rules! contract {
             a_waiting_turn_outlives_the_removal_of_its_session
             a_question_removed_with_its_session_is_still_answered_for_who_asked
         }
+        suite! { $backend, auth_sessions:
+            every_member_of_a_session_comes_back
+            insert_refuses_an_id_or_a_hash_that_is_taken
+            one_of_twenty_insertions_with_the_same_hash_wins
+            what_is_unknown_is_absent
+            list_is_by_creation_then_by_id_newest_first
+            list_is_limited
+            list_is_of_one_epoch
+            list_leaves_out_what_has_ended
+            a_session_is_revoked_once
+            ids_are_compared_exactly
+            a_revoked_session_frees_its_id_and_its_hash
+            a_use_changes_nothing_but_the_last_use
+            a_use_is_never_moved_back
+            a_use_of_no_session_is_passed_over
+            the_uses_of_one_call_are_seen_together
+            every_member_of_a_code_comes_back
+            insert_refuses_a_code_that_is_taken
+            redeem_puts_a_session_in_the_place_of_the_code
+            redeem_of_no_code_does_nothing
+            a_code_that_has_ended_is_still_there
+            one_of_twenty_who_redeem_a_code_gets_a_session
+            redeem_keeps_the_code_if_the_session_is_refused
+            end_all_leaves_nothing
+            end_all_counts_no_codes
+            end_all_of_nothing_is_in_the_log_too
+            forget_ended_takes_what_has_ended_and_nothing_else
+        }
+        suite! { $backend, api_keys:
+            every_member_comes_back
+            insert_refuses_an_id_or_a_hash_that_is_taken
+            one_of_twenty_insertions_with_the_same_hash_wins
+            what_is_unknown_is_absent
+            ids_are_compared_exactly
+            list_is_by_creation_then_by_id_oldest_first
+            a_revoked_key_stays
+            a_key_is_revoked_once
+            one_of_twenty_revokes_a_key
+            revocation_takes_what_was_got_with_the_key_and_nothing_else
+            what_is_redeemed_while_its_key_is_revoked_ends_with_it
+            rotation_revokes_a_key_and_adds_its_successor
+            rotation_takes_what_was_got_with_the_key_and_nothing_else
+            rotation_of_no_key_does_nothing
+            rotation_of_a_revoked_key_does_nothing
+            rotation_changes_nothing_if_the_successor_is_refused
+            one_of_twenty_rotations_of_a_key_wins
+            a_use_changes_nothing_but_the_last_use
+            a_use_is_never_moved_back
+            a_use_of_no_key_is_passed_over
+            the_uses_of_one_call_are_seen_together
+        }
+        suite! { $backend, tickets:
+            every_member_of_a_ticket_comes_back
+            a_session_comes_back_with_its_family
+            insert_refuses_a_ticket_that_is_taken
+            what_is_unknown_is_absent
+            exchange_spends_the_ticket_and_adds_the_next
+            exchange_of_no_ticket_or_a_spent_one_does_nothing
+            a_ticket_that_has_ended_is_still_exchanged
+            one_of_twenty_who_exchange_a_ticket_gets_a_session
+            exchange_removes_the_earlier_sessions_of_the_family_and_nobody_elses
+            exchange_may_use_the_id_and_the_hash_of_a_session_that_it_removes
+            exchange_leaves_the_ticket_unspent_if_something_is_refused
+            end_family_takes_its_tickets_and_sessions_and_nothing_else
+            end_family_is_content_with_one_of_the_two
+            end_of_no_family_leaves_no_entry
+            what_is_exchanged_while_its_family_ends_ends_with_it
+            forget_ended_takes_what_has_ended_and_nothing_else
+            end_all_takes_every_ticket
+            revocation_of_a_key_takes_the_tickets_got_with_it
+            rotation_of_a_key_takes_the_tickets_got_with_it
+        }
         suite! { $backend, audit:
             every_member_comes_back
             recent_is_by_storing_newest_first
@@ -204,6 +279,7 @@ macro_rules! persistence {
             webhooks_are_there_after_reopening
             the_audit_log_is_there_after_reopening
             turns_are_there_after_reopening
+            credentials_are_there_after_reopening
             removal_is_for_ever
             a_message_that_was_not_settled_is_found_after_reopening
             numbers_go_on_after_reopening

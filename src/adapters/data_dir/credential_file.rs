@@ -1,7 +1,7 @@
 //! The master token in a file.
 
 use super::private_file::{read_private, replace_private};
-use crate::domain::auth::AccessToken;
+use crate::domain::auth::token::AccessToken;
 use crate::ports::credentials::{CredentialError, CredentialStore};
 use async_trait::async_trait;
 use secrecy::SecretString;

@@ -1,6 +1,6 @@
 use super::credential_file::CredentialFile;
 use super::*;
-use crate::domain::auth::AccessToken;
+use crate::domain::auth::token::AccessToken;
 use crate::ports::credentials::CredentialStore;
 
 fn mode(path: &Path) -> u32 {
@@ -71,9 +71,26 @@ async fn the_token_is_kept_and_a_damaged_file_is_an_error() {
     assert!(file.load().await.unwrap().is_none());
     let token = AccessToken::generate([9; 16]);
     file.replace(&token).await.unwrap();
-    assert!(file.load().await.unwrap().unwrap().matches(token.expose()));
+    assert!(file.load().await.unwrap().unwrap().expose() == token.expose());
     assert_eq!(mode(&parent.path().join("access_token")), 0o600);
     std::fs::write(parent.path().join("access_token"), "short").unwrap();
     let error = file.load().await.unwrap_err().to_string();
     assert!(error.contains("remove the file") && !error.contains("short"), "{error}");
+}
+
+#[test]
+fn an_address_is_that_of_the_server_that_holds_the_directory_and_of_no_other() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("data");
+    let address: SocketAddr = "127.0.0.1:8000".parse().unwrap();
+    assert_eq!(DataDir::address(&path).unwrap(), None);
+    let running = DataDir::open(&path).unwrap();
+    running.keep_address(address).unwrap();
+    assert_eq!(DataDir::address(&path).unwrap(), Some(address));
+    drop(running);
+    // What a server leaves that is killed; whoever holds the directory next listens somewhere else, or nowhere.
+    std::fs::write(path.join("address"), address.to_string()).unwrap();
+    assert_eq!(DataDir::address(&path).unwrap(), None);
+    let _next = DataDir::open(&path).unwrap();
+    assert_eq!(DataDir::address(&path).unwrap(), None);
 }

@@ -1,6 +1,6 @@
 //! The master token in a variable.
 
-use crate::domain::auth::AccessToken;
+use crate::domain::auth::token::AccessToken;
 use crate::ports::credentials::{CredentialError, CredentialStore};
 use async_trait::async_trait;
 use std::sync::{Mutex, PoisonError};

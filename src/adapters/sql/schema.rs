@@ -83,3 +83,63 @@ diesel::table! {
         context -> Text,
     }
 }
+
+diesel::table! {
+    login_sessions (id) {
+        id -> Text,
+        hash -> Binary,
+        epoch -> Text,
+        origin -> Text,
+        family -> Nullable<Text>,
+        scopes -> Text,
+        grant_until -> Nullable<BigInt>,
+        api_key -> Nullable<Text>,
+        label -> Text,
+        address -> Text,
+        created -> BigInt,
+        last_used -> BigInt,
+        expires -> BigInt,
+    }
+}
+
+diesel::table! {
+    pairings (hash) {
+        hash -> Binary,
+        epoch -> Text,
+        scopes -> Text,
+        grant_until -> Nullable<BigInt>,
+        api_key -> Nullable<Text>,
+        expires -> BigInt,
+    }
+}
+
+diesel::table! {
+    oauth_tickets (hash) {
+        hash -> Binary,
+        kind -> Text,
+        redirect_uri -> Nullable<Text>,
+        challenge -> Nullable<Text>,
+        family -> Text,
+        client -> Text,
+        epoch -> Text,
+        scopes -> Text,
+        grant_until -> Nullable<BigInt>,
+        api_key -> Nullable<Text>,
+        expires -> BigInt,
+        spent -> Bool,
+    }
+}
+
+diesel::table! {
+    api_keys (id) {
+        id -> Text,
+        hash -> Binary,
+        prefix -> Text,
+        name -> Text,
+        scopes -> Text,
+        created -> BigInt,
+        last_used -> Nullable<BigInt>,
+        expires -> Nullable<BigInt>,
+        revoked -> Nullable<BigInt>,
+    }
+}

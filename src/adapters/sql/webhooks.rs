@@ -1,7 +1,6 @@
 //! Webhook slots. Their secrets are sealed before they get here and opened after they leave.
 
-use super::connection::AnyConnection;
-use super::errors::{Failure, corrupt};
+use super::errors::corrupt;
 use super::schema::webhooks;
 use super::{SqlStorage, audit};
 use crate::domain::audit::AuditEntry;
@@ -55,18 +54,6 @@ impl Row {
             created: Timestamp(self.created),
             description: self.description,
         })
-    }
-}
-
-/// Fails if there are secrets that `vault` cannot open: its key is not the one they were sealed with.
-pub(super) fn check_key(connection: &mut AnyConnection, vault: &dyn Vault) -> Result<(), StoreError> {
-    let sealed = webhooks::table.select(webhooks::sealed_secret).first::<Vec<u8>>(connection).optional();
-    match sealed.map_err(Failure::from)? {
-        Some(sealed) if vault.open(&sealed).is_err() => Err(StoreError::Failed(
-            "its secrets were sealed with another key; restore the file vault.key that belongs to it from a backup"
-                .into(),
-        )),
-        _ => Ok(()),
     }
 }
 

@@ -2,6 +2,13 @@
 
 use pawport::domain::agent::{DeduplicationKey, Turn, TurnId};
 use pawport::domain::audit::{AuditEntry, Severity};
+use pawport::domain::auth::Grant;
+use pawport::domain::auth::api_key::{ApiKey, ApiKeyId, ApiKeyName};
+use pawport::domain::auth::login::{AuthSession, Device, Origin};
+use pawport::domain::auth::oauth::{Challenge, DESKTOP_CLIENT, RedirectUri, Ticket, TicketKind};
+use pawport::domain::auth::pairing::Pairing;
+use pawport::domain::auth::scope::Scopes;
+use pawport::domain::auth::token::TokenHash;
 use pawport::domain::session::{MessageText, Metadata, NewMessage, Role, SessionId};
 use pawport::domain::text::PageLimit;
 use pawport::domain::time::Timestamp;
@@ -81,6 +88,93 @@ pub fn turn(session: &str, text: &str, millis: i64) -> Enqueue {
 #[track_caller]
 pub fn keyed(enqueue: Enqueue, key: &str) -> Enqueue {
     Enqueue { key: Some(DeduplicationKey::new("test", key).unwrap()), ..enqueue }
+}
+
+/// The hash of the token of what has that id.
+pub fn hash(of: &str) -> TokenHash {
+    TokenHash::of(of)
+}
+
+#[track_caller]
+pub fn key_id(text: &str) -> ApiKeyId {
+    ApiKeyId::parse(text).unwrap()
+}
+
+/// What is got with an API key.
+#[track_caller]
+pub fn got_with(key: &str) -> Grant {
+    Grant { scopes: Scopes::DEFAULT, until: None, api_key: Some(key_id(key)) }
+}
+
+/// A login session of the owner that was made at a moment and ends at 1,000. Its epoch is `now`.
+pub fn login(id: &str, created: i64) -> AuthSession {
+    AuthSession {
+        id: id.to_owned(),
+        hash: hash(id),
+        epoch: "now".to_owned(),
+        origin: Origin::Login,
+        family: None,
+        grant: Grant::OWNER,
+        device: Device { label: format!("the browser of {id}"), address: "127.0.0.1".to_owned() },
+        created: at(created),
+        last_used: at(created),
+        expires: at(1_000),
+    }
+}
+
+/// A pairing code of the owner that ends at 1,000.
+pub fn pairing(code: &str) -> Pairing {
+    Pairing { hash: hash(code), epoch: "now".to_owned(), grant: Grant::OWNER, expires: at(1_000) }
+}
+
+/// An unspent refresh token of the owner's app that ends at 1,000. Its epoch is `now`.
+pub fn refresh(of: &str, family: &str) -> Ticket {
+    Ticket {
+        hash: hash(of),
+        kind: TicketKind::Refresh,
+        family: family.to_owned(),
+        client: DESKTOP_CLIENT.to_owned(),
+        epoch: "now".to_owned(),
+        grant: Grant::OWNER,
+        expires: at(1_000),
+        spent: false,
+    }
+}
+
+/// The same as a code.
+#[track_caller]
+pub fn code(of: &str, family: &str) -> Ticket {
+    let kind = TicketKind::Code {
+        redirect_uri: RedirectUri::parse("tauri://oauth-callback").unwrap(),
+        challenge: Challenge::parse(&"A".repeat(43)).unwrap(),
+    };
+    Ticket { kind, ..refresh(of, family) }
+}
+
+/// An API key that was made at a moment, never used, and has no end.
+#[track_caller]
+pub fn api_key(id: &str, created: i64) -> ApiKey {
+    ApiKey {
+        id: key_id(id),
+        hash: hash(id),
+        prefix: "pp_123456789".to_owned(),
+        name: ApiKeyName::parse("a key").unwrap(),
+        scopes: Scopes::DEFAULT,
+        created: at(created),
+        last_used: None,
+        expires: None,
+        revoked: None,
+    }
+}
+
+/// The login sessions that there are at 0, newest first.
+pub async fn logins(stores: &Stores) -> Vec<AuthSession> {
+    stores.auth_sessions.list("now", at(0), everything()).await.unwrap()
+}
+
+/// Their ids.
+pub async fn login_ids(stores: &Stores) -> Vec<String> {
+    logins(stores).await.into_iter().map(|session| session.id).collect()
 }
 
 /// The actions in the audit log, oldest first.

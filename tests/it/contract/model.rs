@@ -3,6 +3,8 @@
 //! The alphabets are small, so that names collide, moments are equal, texts contain each other and leases end. Both
 //! storages are given the very same values, so every answer must be the same to the last member.
 
+mod credentials;
+
 use super::backends::{Backend, Memory, Persistent};
 use super::fixtures::{at, everything, id, limit};
 use pawport::domain::agent::{DeduplicationKey, Turn, TurnId};
@@ -49,6 +51,7 @@ enum Operation {
     Forget { before: i64 },
     Record { moment: i64 },
     RecentEntries { size: i64 },
+    Credentials(credentials::Operation),
 }
 
 fn moment() -> impl Strategy<Value = i64> {
@@ -127,6 +130,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         5 => about_sessions(),
         2 => about_slots(),
         4 => about_turns(),
+        5 => credentials::operation().prop_map(Operation::Credentials),
         1 => prop_oneof![
             moment().prop_map(|moment| Operation::Record { moment }),
             size().prop_map(|size| Operation::RecentEntries { size }),
@@ -263,6 +267,7 @@ async fn perform(backend: &impl Backend, operation: &Operation, step: Step) -> S
         Operation::Forget { before } => shown(&turns.forget(at(*before)).await),
         Operation::Record { moment } => shown(&audit.record(&step.entry("record", *moment)).await),
         Operation::RecentEntries { size } => shown(&audit.recent(limit(*size)).await),
+        Operation::Credentials(operation) => credentials::perform(backend.stores(), operation, step).await,
     }
 }
 
@@ -273,6 +278,7 @@ async fn everything_in(stores: &Stores, queries: &[SearchQuery], turns_offered: 
         shown(&stores.webhooks.list().await.map(|list| list.into_iter().map(open).collect::<Vec<_>>())),
         shown(&stores.audit.recent(everything()).await),
     ];
+    answers.extend(credentials::everything_in(stores).await);
     for session in SESSIONS {
         answers.push(shown(&stores.sessions.history(&id(session), everything()).await));
     }
@@ -314,7 +320,7 @@ async fn compare<B: Persistent>(operations: &[Operation]) -> Result<(), TestCase
 
 pub fn every_answer_is_that_of_the_in_memory_storage<B: Persistent>() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    proptest!(ProptestConfig::with_cases(64), |(operations in vec(operation(), 1..=40))| {
+    proptest!(ProptestConfig::with_cases(64), |(operations in vec(operation(), 1..=60))| {
         runtime.block_on(compare::<B>(&operations))?;
     });
 }

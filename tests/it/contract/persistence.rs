@@ -1,8 +1,12 @@
 //! What is there after the storage was closed and opened again: everything.
 
 use super::backends::Persistent;
-use super::fixtures::{answered, asked, at, entry, everything, id, keyed, listed, logged, texts, turn};
+use super::fixtures::{
+    answered, api_key, asked, at, entry, everything, got_with, hash, id, keyed, listed, logged, login, login_ids,
+    logins, pairing, texts, turn,
+};
 use pawport::domain::agent::TurnState;
+use pawport::domain::auth::pairing::Pairing;
 use pawport::domain::session::{SearchQuery, SessionTitle};
 use pawport::domain::webhook::{Scheme, SessionMode, SyncTimeout, Webhook, WebhookName, WebhookSecret};
 use pawport::ports::store::Stores;
@@ -97,6 +101,37 @@ pub async fn turns_are_there_after_reopening(backend: impl Persistent) {
     assert_eq!(claimed, [("claimed", 2), ("waiting", 1)]);
     assert!(stores.turns.finish(&claimed_turn.turn.id, answered("done", 6)).await.unwrap());
     assert_eq!(texts(stores, "b").await, ["claimed", "done"]);
+}
+
+pub async fn credentials_are_there_after_reopening(backend: impl Persistent) {
+    let stores = backend.stores();
+    for given in [api_key("used", 5), api_key("revoked", 6), api_key("rotated", 7)] {
+        stores.api_keys.insert(&given, &entry("added")).await.unwrap();
+    }
+    for given in [login("a", 5), login("revoked", 6), login("b", 7)] {
+        stores.auth_sessions.insert(&given, &entry("added")).await.unwrap();
+    }
+    let kept = Pairing { grant: got_with("used"), ..pairing("kept") };
+    for given in [&kept, &pairing("redeemed")] {
+        stores.auth_sessions.insert_pairing(given, &entry("added")).await.unwrap();
+    }
+    let used = api_key("used", 5);
+    stores.api_keys.touch(&[(used.id, at(9))]).await.unwrap();
+    assert!(stores.api_keys.revoke(&api_key("revoked", 6).id, at(8), &entry("revoked")).await.unwrap());
+    let successor = api_key("successor", 8);
+    assert!(stores.api_keys.rotate(&api_key("rotated", 7).id, at(8), &successor, &entry("rotated")).await.unwrap());
+    stores.auth_sessions.touch(&[("a".to_owned(), at(9))]).await.unwrap();
+    assert!(stores.auth_sessions.revoke("revoked", &entry("revoked")).await.unwrap());
+    assert!(stores.auth_sessions.redeem(&hash("redeemed"), &login("c", 9), &entry("redeemed")).await.unwrap());
+    let (keys, sessions) = (stores.api_keys.list().await.unwrap(), logins(stores).await);
+
+    let backend = backend.reopen().await;
+    let stores = backend.stores();
+    assert_eq!(stores.api_keys.list().await.unwrap(), keys);
+    assert_eq!(logins(stores).await, sessions);
+    assert_eq!(login_ids(stores).await, ["c", "b", "a"]);
+    assert_eq!(stores.auth_sessions.find_pairing(&kept.hash).await.unwrap(), Some(kept));
+    assert!(!stores.auth_sessions.redeem(&hash("redeemed"), &login("d", 9), &entry("redeemed")).await.unwrap());
 }
 
 pub async fn removal_is_for_ever(backend: impl Persistent) {

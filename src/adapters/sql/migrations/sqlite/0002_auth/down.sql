@@ -1,0 +1,1 @@
+-- Forward only: see docs/storage.md.
