@@ -16,13 +16,21 @@ pub use flags::Flags;
 pub use show::{Setting, Source};
 pub use values::{DatabaseUrl, LogFormat};
 
-use crate::domain::auth::AccessToken;
-use keys::Key;
+use crate::domain::auth::login::SessionTtl;
+use crate::domain::auth::rate::{RateLimit, RateLimits};
+use crate::domain::auth::token::AccessToken;
+use ipnet::IpNet;
+use keys::{Key, Kind};
+use secrecy::{SecretBox, SecretString};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
+
+/// A key that secrets are encrypted with.
+pub type VaultKey = Arc<SecretBox<[u8; 32]>>;
 
 /// Texts by name: flags by the name of their key, environment variables by their own.
 pub type Values = BTreeMap<String, String>;
@@ -45,8 +53,26 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The storage.
     pub database_url: DatabaseUrl,
+    /// The key of the secrets in the storage, if it is not to be the one in the data directory.
+    pub vault_key: Option<VaultKey>,
     /// The master token, if it is not to be the one in the data directory.
     pub access_token: Option<AccessToken>,
+    /// What shows the agent's status and opens nothing else.
+    pub status_key: Option<SecretString>,
+    /// How long login sessions last.
+    pub session_ttl: SessionTtl,
+    /// Whether requests from this machine need no credentials.
+    pub localhost_auth_bypass: bool,
+    /// Whether `?token=` is taken where clients need it.
+    pub url_tokens: bool,
+    /// The proxies that are believed when they say where a request comes from.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Further hosts as which the server may be called: names in lower case, addresses without brackets.
+    pub allowed_hosts: Vec<String>,
+    /// Further origins whose pages may use the API, as browsers write them.
+    pub cors_origins: Vec<String>,
+    /// How often clients may ask.
+    pub rate_limits: RateLimits,
     /// How many sessions are answered at once.
     pub max_concurrent: usize,
     /// How many unanswered turns are held.
@@ -79,7 +105,7 @@ impl Config {
         };
         let mut config = resolve(flags, environment, file.as_ref())?;
         config.check_database_folder()?;
-        config.read_access_token_file()?;
+        config.read_secret_files()?;
         Ok(config)
     }
 
@@ -94,42 +120,75 @@ impl Config {
         Err(ConfigError(format!("invalid {key} {value:?} from {source}: the folder {folder} does not exist")))
     }
 
-    fn read_access_token_file(&mut self) -> Result<(), ConfigError> {
-        let Setting { key, value, source } = &self.settings[keys::ACCESS_TOKEN_FILE.name];
-        if *source == Source::Default {
-            return Ok(());
-        }
-        let text = std::fs::read_to_string(value)
-            .map_err(|error| ConfigError(format!("cannot read {key} {value:?} from {source}: {error}")))?;
-        let token = values::access_token(&text).ok_or_else(|| invalid(&keys::ACCESS_TOKEN_FILE, value, source))?;
-        self.access_token = Some(token);
-        Ok(())
+    fn read_secret_files(&mut self) -> Result<(), ConfigError> {
+        let settings = &self.settings;
+        read_secret(settings, &keys::VAULT_KEY_FILE, &mut self.vault_key, values::vault_key)?;
+        read_secret(settings, &keys::ACCESS_TOKEN_FILE, &mut self.access_token, values::access_token)?;
+        read_secret(settings, &keys::STATUS_KEY_FILE, &mut self.status_key, values::status_key)
     }
+}
+
+/// Fills in `secret` from the file that `key` names, if it names one.
+fn read_secret<T>(
+    settings: &BTreeMap<&'static str, Setting>,
+    key: &Key,
+    secret: &mut Option<T>,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<(), ConfigError> {
+    let Setting { key: name, value, source } = &settings[key.name];
+    if *source != Source::Default {
+        let text = std::fs::read_to_string(value)
+            .map_err(|error| ConfigError(format!("cannot read {name} {value:?} from {source}: {error}")))?;
+        *secret = Some(parse(&text).ok_or_else(|| invalid(key, value, source))?);
+    }
+    Ok(())
+}
+
+/// The key in a file that a command names.
+///
+/// # Errors
+/// If it cannot be read, or holds something else.
+pub fn read_vault_key(file: &Path) -> Result<VaultKey, ConfigError> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).map_err(|error| ConfigError(format!("cannot read {shown}: {error}")))?;
+    let allowed = keys::VAULT_KEY.allowed;
+    values::vault_key(&text).ok_or_else(|| ConfigError(format!("{shown} holds no key: expected {allowed}")))
 }
 
 /// Merges the sources: a flag wins over an environment variable, that over the file, that over the default.
 ///
-/// Reads no file and no environment. An `access_token_file` is therefore only noted, not read.
+/// Reads no file and no environment. A file with a secret is therefore only noted, not read.
 ///
 /// # Errors
-/// If a flag or `PAWPORT_…` variable is unknown, a value is not allowed, both forms of the access token are given, or
+/// If a flag or `PAWPORT_…` variable is unknown, a value is not allowed, both a secret and a file with it are given, or
 /// there is no data directory because `HOME` is not set.
 pub fn resolve(flags: &Values, environment: &Values, file: Option<&ConfigFile>) -> Result<Config, ConfigError> {
     let mut given = Given::new(flags, environment, file)?;
     let data_dir = given.required_or(&keys::DATA_DIR, || default_data_dir(environment), values::path)?;
     let default_database = || Ok(DatabaseUrl::Sqlite(data_dir.join("pawport.db")).to_string());
     let database_url = given.required_or(&keys::DATABASE_URL, default_database, DatabaseUrl::parse)?;
-    let access_token = given.optional(&keys::ACCESS_TOKEN, values::access_token)?;
-    given.optional(&keys::ACCESS_TOKEN_FILE, values::path)?;
-    given.refuse_both(&keys::ACCESS_TOKEN, &keys::ACCESS_TOKEN_FILE)?;
     given.optional(&keys::CONFIG, values::path)?;
     Ok(Config {
         host: given.required(&keys::HOST, values::ip_address)?,
         port: given.required(&keys::PORT, values::port)?,
-        public_url: given.optional(&keys::PUBLIC_URL, values::origin)?,
+        public_url: given.optional(&keys::PUBLIC_URL, values::web_origin)?,
         data_dir,
         database_url,
-        access_token,
+        vault_key: given.secret(&keys::VAULT_KEY, &keys::VAULT_KEY_FILE, values::vault_key)?,
+        access_token: given.secret(&keys::ACCESS_TOKEN, &keys::ACCESS_TOKEN_FILE, values::access_token)?,
+        status_key: given.secret(&keys::STATUS_KEY, &keys::STATUS_KEY_FILE, values::status_key)?,
+        session_ttl: given.required(&keys::SESSION_TOKEN_TTL_HOURS, values::session_ttl)?,
+        localhost_auth_bypass: given.required(&keys::LOCALHOST_AUTH_BYPASS, values::switch)?,
+        url_tokens: given.required(&keys::URL_TOKENS, values::switch)?,
+        trusted_proxies: given.list(&keys::TRUSTED_PROXIES, values::network)?,
+        allowed_hosts: given.list(&keys::ALLOWED_HOSTS, values::host)?,
+        cors_origins: given.list(&keys::CORS_ORIGINS, values::page_origin)?,
+        rate_limits: RateLimits {
+            api: given.limit(&keys::RATE_LIMIT_API)?,
+            auth: given.limit(&keys::RATE_LIMIT_AUTH)?,
+            ws: given.limit(&keys::RATE_LIMIT_WS)?,
+            key: given.limit(&keys::RATE_LIMIT_KEY)?,
+        },
         max_concurrent: given.required(&keys::MAX_CONCURRENT, |text| values::number(text, &(1..=100)))?,
         queue_capacity: given.required(&keys::QUEUE_CAPACITY, |text| values::number(text, &(1..=1_000_000)))?,
         shutdown_timeout: given
@@ -203,18 +262,36 @@ impl<'a> Given<'a> {
             return Ok(None);
         };
         let value = parse(text).ok_or_else(|| invalid(key, text, &source))?;
-        self.note(key, if key.secret { "[set]" } else { text }.to_owned(), source);
+        self.note(key, shown(key, text), source);
         Ok(Some(value))
     }
 
-    fn refuse_both(&self, one: &Key, other: &Key) -> Result<(), ConfigError> {
-        let (Some((_, one_source)), Some((_, other_source))) = (self.find(one), self.find(other)) else {
-            return Ok(());
+    /// A secret, given as it is or by a file, but not both. The file is only noted.
+    fn secret<T>(
+        &mut self,
+        key: &'static Key,
+        file_key: &'static Key,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, ConfigError> {
+        let secret = self.optional(key, parse)?;
+        self.optional(file_key, values::path)?;
+        let (Some((_, source)), Some((_, file_source))) = (self.find(key), self.find(file_key)) else {
+            return Ok(secret);
         };
-        let (one, other) = (one.name, other.name);
+        let (name, file_name) = (key.name, file_key.name);
         Err(ConfigError(format!(
-            "both {one} (from {one_source}) and {other} (from {other_source}) are given: keep one"
+            "both {name} (from {source}) and {file_name} (from {file_source}) are given: keep one"
         )))
+    }
+
+    /// A list, which is empty if nobody gives one.
+    fn list<T>(&mut self, key: &'static Key, item: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, ConfigError> {
+        Ok(self.optional(key, |text| values::items(text).map(&item).collect())?.unwrap_or_default())
+    }
+
+    /// A limit, or none for `0`.
+    fn limit(&mut self, key: &'static Key) -> Result<Option<RateLimit>, ConfigError> {
+        self.required(key, |text| if text == "0" { Some(None) } else { values::rate_limit(text).map(Some) })
     }
 
     fn note(&mut self, key: &'static Key, value: String, source: Source) {
@@ -222,9 +299,19 @@ impl<'a> Given<'a> {
     }
 }
 
+/// What may be shown of an allowed value.
+fn shown(key: &Key, text: &str) -> String {
+    match key.kind {
+        Kind::Secret => "[set]".to_owned(),
+        Kind::List if values::items(text).next().is_none() => "[empty]".to_owned(),
+        Kind::List => values::items(text).collect::<Vec<_>>().join(","),
+        Kind::Plain | Kind::Switch => text.to_owned(),
+    }
+}
+
 fn invalid(key: &Key, text: &str, source: &Source) -> ConfigError {
     // What stands before an @ in a URL is a password more often than not.
-    let shown = if key.secret || text.contains('@') { String::new() } else { format!(" {text:?}") };
+    let shown = if key.kind == Kind::Secret || text.contains('@') { String::new() } else { format!(" {text:?}") };
     ConfigError(format!("invalid {}{shown} from {source}: expected {}", key.name, key.allowed))
 }
 

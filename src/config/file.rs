@@ -1,5 +1,6 @@
 //! The configuration file: flat TOML, every key at most once, nothing that is not in the table.
 
+use super::keys::Kind;
 use super::show::Source;
 use super::{ConfigError, keys};
 use std::collections::BTreeMap;
@@ -44,8 +45,8 @@ impl ConfigFile {
     /// Takes `text` as what the file at `path` holds.
     ///
     /// # Errors
-    /// If it is not TOML, if a key is unknown, if a value is neither a string nor a whole number, or if it holds a
-    /// secret and is `readable_by_others`.
+    /// If it is not TOML, if a key is unknown, if a value has a type that its key does not take, or if it
+    /// holds a secret and is `readable_by_others`.
     pub fn parse(path: &Path, text: &str, readable_by_others: bool) -> Result<Self, ConfigError> {
         let line_at = |offset: usize| text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1;
         // Only the message: the rest of such an error quotes the line, which may hold a secret.
@@ -64,13 +65,13 @@ impl ConfigFile {
                 let suggestion = keys::suggestion(&name.to_string(), &known);
                 return Err(ConfigError(format!("unknown key {name} in {source}: {suggestion}")));
             };
-            if key.secret && readable_by_others {
+            if key.kind == Kind::Secret && readable_by_others {
                 let (name, path) = (key.name, path.display());
                 return Err(ConfigError(format!(
                     "{name} in {source} can be read by other users: run `chmod 600 {path}`, or use {name}_file instead"
                 )));
             }
-            let text = as_text(value.get_ref()).ok_or_else(|| {
+            let text = as_text(value.get_ref(), key.kind).ok_or_else(|| {
                 let (name, kind, allowed) = (key.name, value.get_ref().type_str(), key.allowed);
                 ConfigError(format!("invalid {name} ({kind}) from {source}: expected {allowed}"))
             })?;
@@ -86,11 +87,18 @@ impl ConfigFile {
     }
 }
 
-/// Numbers and strings become what one would write in a flag. No key takes anything else.
-fn as_text(value: &DeValue<'_>) -> Option<String> {
-    match value {
-        DeValue::String(text) => Some(text.to_string()),
-        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok().map(|n| n.to_string()),
+/// Values become what one would write in a flag. Every key takes strings and whole numbers, and what is of its kind.
+fn as_text(value: &DeValue<'_>, kind: Kind) -> Option<String> {
+    match (value, kind) {
+        (DeValue::String(text), _) => Some(text.to_string()),
+        (DeValue::Integer(number), _) => {
+            i64::from_str_radix(number.as_str(), number.radix()).ok().map(|number| number.to_string())
+        }
+        (DeValue::Boolean(value), Kind::Switch) => Some(value.to_string()),
+        (DeValue::Array(items), Kind::List) => {
+            let texts: Option<Vec<_>> = items.iter().map(|item| item.get_ref().as_str()).collect();
+            Some(texts?.join(","))
+        }
         _ => None,
     }
 }

@@ -25,19 +25,46 @@ pub struct Key {
     pub default: Option<&'static str>,
     /// What is allowed: the end of "expected …".
     pub allowed: &'static str,
-    /// Whether the value must not be shown.
-    pub secret: bool,
+    /// What kind of value it has.
+    pub kind: Kind,
+}
+
+/// The kinds of values. They differ in how the file may hold them and in what is shown of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A text or a whole number.
+    Plain,
+    /// `true` or `false`.
+    Switch,
+    /// Texts with commas between them, or an array of texts.
+    List,
+    /// A text that must not be shown.
+    Secret,
 }
 
 /// Every key, in the order in which they are shown.
-pub const ALL: [&Key; 13] = [
+pub const ALL: [&Key; 27] = [
     &HOST,
     &PORT,
     &PUBLIC_URL,
     &DATA_DIR,
     &DATABASE_URL,
+    &VAULT_KEY,
+    &VAULT_KEY_FILE,
     &ACCESS_TOKEN,
     &ACCESS_TOKEN_FILE,
+    &STATUS_KEY,
+    &STATUS_KEY_FILE,
+    &SESSION_TOKEN_TTL_HOURS,
+    &LOCALHOST_AUTH_BYPASS,
+    &URL_TOKENS,
+    &TRUSTED_PROXIES,
+    &ALLOWED_HOSTS,
+    &CORS_ORIGINS,
+    &RATE_LIMIT_API,
+    &RATE_LIMIT_AUTH,
+    &RATE_LIMIT_WS,
+    &RATE_LIMIT_KEY,
     &MAX_CONCURRENT,
     &QUEUE_CAPACITY,
     &SHUTDOWN_TIMEOUT,
@@ -56,7 +83,7 @@ pub static HOST: Key = Key {
     help: "IP address to listen on; 0.0.0.0 for all that this machine has",
     default: Some("127.0.0.1"),
     allowed: "an IP address such as 127.0.0.1 or ::1",
-    secret: false,
+    kind: Kind::Plain,
 };
 
 /// Where to listen, second half.
@@ -69,7 +96,7 @@ pub static PORT: Key = Key {
     help: "Port to listen on; 0 takes a free one",
     default: Some("8000"),
     allowed: "a number from 0 to 65535",
-    secret: false,
+    kind: Kind::Plain,
 };
 
 /// How others reach the server.
@@ -82,7 +109,7 @@ pub static PUBLIC_URL: Key = Key {
     help: "Address under which others reach the server; webhook URLs begin with it",
     default: None,
     allowed: "scheme, host and port only, such as https://paw.example.org, without a slash at the end",
-    secret: false,
+    kind: Kind::Plain,
 };
 
 /// Where everything is kept.
@@ -95,7 +122,7 @@ pub static DATA_DIR: Key = Key {
     help: "Folder for the database, the access token and whatever else is kept",
     default: Some("~/.pawport"),
     allowed: "a folder (a leading ~ is the shell's and means nothing here)",
-    secret: false,
+    kind: Kind::Plain,
 };
 
 /// Which storage to use.
@@ -108,7 +135,33 @@ pub static DATABASE_URL: Key = Key {
     help: "Where sessions and webhooks are stored: sqlite://PATH, or memory: to forget them at the end",
     default: Some("sqlite://<data-dir>/pawport.db"),
     allowed: "sqlite://PATH or memory: (this build does not have postgres://)",
-    secret: false,
+    kind: Kind::Plain,
+};
+
+/// The key of the secrets in the storage.
+pub static VAULT_KEY: Key = Key {
+    name: "vault_key",
+    flag: None,
+    variable: "PAWPORT_VAULT_KEY",
+    in_file: true,
+    placeholder: "KEY",
+    help: "Key that secrets in the database are encrypted with, in place of the file vault.key in the data directory",
+    default: None,
+    allowed: "64 hexadecimal digits",
+    kind: Kind::Secret,
+};
+
+/// That key, from a file.
+pub static VAULT_KEY_FILE: Key = Key {
+    name: "vault_key_file",
+    flag: None,
+    variable: "PAWPORT_VAULT_KEY_FILE",
+    in_file: true,
+    placeholder: "FILE",
+    help: "File that holds the vault key, and nothing else",
+    default: None,
+    allowed: "a file that holds 64 hexadecimal digits",
+    kind: Kind::Plain,
 };
 
 /// The master token itself.
@@ -121,7 +174,7 @@ pub static ACCESS_TOKEN: Key = Key {
     help: "Access token, in place of the one that the server makes at its first start",
     default: None,
     allowed: "32 to 256 printable ASCII characters without spaces",
-    secret: true,
+    kind: Kind::Secret,
 };
 
 /// The master token, from a file.
@@ -134,7 +187,167 @@ pub static ACCESS_TOKEN_FILE: Key = Key {
     help: "File that holds the access token, and nothing else",
     default: None,
     allowed: "a file that holds 32 to 256 printable ASCII characters without spaces",
-    secret: false,
+    kind: Kind::Plain,
+};
+
+/// What shows the agent's status and opens nothing else.
+pub static STATUS_KEY: Key = Key {
+    name: "status_key",
+    flag: None,
+    variable: "PAWPORT_STATUS_KEY",
+    in_file: true,
+    placeholder: "KEY",
+    help: "Key with which the agent's status can be watched, and nothing else",
+    default: None,
+    allowed: "16 to 256 printable ASCII characters without spaces",
+    kind: Kind::Secret,
+};
+
+/// The status key, from a file.
+pub static STATUS_KEY_FILE: Key = Key {
+    name: "status_key_file",
+    flag: None,
+    variable: "PAWPORT_STATUS_KEY_FILE",
+    in_file: true,
+    placeholder: "FILE",
+    help: "File that holds the status key, and nothing else",
+    default: None,
+    allowed: "a file that holds 16 to 256 printable ASCII characters without spaces",
+    kind: Kind::Plain,
+};
+
+/// How long a login lasts.
+pub static SESSION_TOKEN_TTL_HOURS: Key = Key {
+    name: "session_token_ttl_hours",
+    flag: Some("session-token-ttl-hours"),
+    variable: "PAWPORT_SESSION_TOKEN_TTL_HOURS",
+    in_file: true,
+    placeholder: "HOURS",
+    help: "Hours that a session token is good for",
+    default: Some("24"),
+    allowed: "a number of hours from 1 to 8760",
+    kind: Kind::Plain,
+};
+
+/// Whether being on this machine is enough.
+pub static LOCALHOST_AUTH_BYPASS: Key = Key {
+    name: "localhost_auth_bypass",
+    flag: Some("localhost-auth-bypass"),
+    variable: "PAWPORT_LOCALHOST_AUTH_BYPASS",
+    in_file: true,
+    placeholder: "true|false",
+    help: "Whether requests from this machine need no credentials",
+    default: Some("true"),
+    allowed: "true or false",
+    kind: Kind::Switch,
+};
+
+/// Whether a URL may hold a token.
+pub static URL_TOKENS: Key = Key {
+    name: "url_tokens",
+    flag: Some("url-tokens"),
+    variable: "PAWPORT_URL_TOKENS",
+    in_file: true,
+    placeholder: "true|false",
+    help: "Whether ?token= is taken where clients need it: for the page, the event stream and the WebSocket",
+    default: Some("true"),
+    allowed: "true or false",
+    kind: Kind::Switch,
+};
+
+/// Who is believed about where a request comes from.
+pub static TRUSTED_PROXIES: Key = Key {
+    name: "trusted_proxies",
+    flag: Some("trusted-proxies"),
+    variable: "PAWPORT_TRUSTED_PROXIES",
+    in_file: true,
+    placeholder: "NETWORKS",
+    help: "Reverse proxies that are believed when they say where a request comes from",
+    default: None,
+    allowed: "addresses or networks such as 127.0.0.1 or 10.0.0.0/8, with commas between them",
+    kind: Kind::List,
+};
+
+/// What the server may be called.
+pub static ALLOWED_HOSTS: Key = Key {
+    name: "allowed_hosts",
+    flag: Some("allowed-hosts"),
+    variable: "PAWPORT_ALLOWED_HOSTS",
+    in_file: true,
+    placeholder: "HOSTS",
+    help: "Further names under which the server may be called (the Host header)",
+    default: None,
+    allowed: "host names or addresses such as paw.example.org, without scheme and port, with commas between them",
+    kind: Kind::List,
+};
+
+/// Which pages of others may use the API.
+pub static CORS_ORIGINS: Key = Key {
+    name: "cors_origins",
+    flag: Some("cors-origins"),
+    variable: "PAWPORT_CORS_ORIGINS",
+    in_file: true,
+    placeholder: "ORIGINS",
+    help: "Further origins whose pages may use the API",
+    default: None,
+    allowed: "origins such as https://paw.example.org or tauri://localhost, without a slash at the end, with commas between them",
+    kind: Kind::List,
+};
+
+/// What each of the limits below allows.
+const RATE_LIMIT: &str =
+    "a number from 0.01 to 100000, a slash and a burst from 1 to 100000, such as 10/30; or 0 for no limit";
+
+/// How much one client may ask.
+pub static RATE_LIMIT_API: Key = Key {
+    name: "rate_limit_api",
+    flag: Some("rate-limit-api"),
+    variable: "PAWPORT_RATE_LIMIT_API",
+    in_file: true,
+    placeholder: "RATE/BURST",
+    help: "Requests a second and burst, per credential",
+    default: Some("10/30"),
+    allowed: RATE_LIMIT,
+    kind: Kind::Plain,
+};
+
+/// How often one address may try to get in.
+pub static RATE_LIMIT_AUTH: Key = Key {
+    name: "rate_limit_auth",
+    flag: Some("rate-limit-auth"),
+    variable: "PAWPORT_RATE_LIMIT_AUTH",
+    in_file: true,
+    placeholder: "RATE/BURST",
+    help: "Sign-ins, pairing codes and failed proofs, per address",
+    default: Some("1/5"),
+    allowed: RATE_LIMIT,
+    kind: Kind::Plain,
+};
+
+/// How often one client may open what stays open.
+pub static RATE_LIMIT_WS: Key = Key {
+    name: "rate_limit_ws",
+    flag: Some("rate-limit-ws"),
+    variable: "PAWPORT_RATE_LIMIT_WS",
+    in_file: true,
+    placeholder: "RATE/BURST",
+    help: "New event streams and WebSockets, per credential",
+    default: Some("2/5"),
+    allowed: RATE_LIMIT,
+    kind: Kind::Plain,
+};
+
+/// How much one API key may ask.
+pub static RATE_LIMIT_KEY: Key = Key {
+    name: "rate_limit_key",
+    flag: Some("rate-limit-key"),
+    variable: "PAWPORT_RATE_LIMIT_KEY",
+    in_file: true,
+    placeholder: "RATE/BURST",
+    help: "Requests of one API key",
+    default: Some("1/60"),
+    allowed: RATE_LIMIT,
+    kind: Kind::Plain,
 };
 
 /// How much is answered at once.
@@ -147,7 +360,7 @@ pub static MAX_CONCURRENT: Key = Key {
     help: "Sessions that are answered at the same time",
     default: Some("5"),
     allowed: "a number from 1 to 100",
-    secret: false,
+    kind: Kind::Plain,
 };
 
 /// How much may wait.
@@ -160,7 +373,7 @@ pub static QUEUE_CAPACITY: Key = Key {
     help: "Messages that may wait for an answer; beyond that, deliveries are refused with status 503",
     default: Some("10000"),
     allowed: "a number from 1 to 1000000",
-    secret: false,
+    kind: Kind::Plain,
 };
 
 /// How long the end may take.
@@ -173,7 +386,7 @@ pub static SHUTDOWN_TIMEOUT: Key = Key {
     help: "Seconds that running work gets to finish when the server is told to stop",
     default: Some("10"),
     allowed: "a number of seconds from 1 to 300",
-    secret: false,
+    kind: Kind::Plain,
 };
 
 /// What is logged.
@@ -186,7 +399,7 @@ pub static LOG: Key = Key {
     help: "What is logged: a level, or levels by module such as warn,pawport=debug",
     default: Some("info"),
     allowed: "error, warn, info, debug, trace or off, or a list by module such as warn,pawport=debug",
-    secret: false,
+    kind: Kind::Plain,
 };
 
 /// How the log looks.
@@ -199,7 +412,7 @@ pub static LOG_FORMAT: Key = Key {
     help: "How log lines look: text or json",
     default: Some("text"),
     allowed: "text or json",
-    secret: false,
+    kind: Kind::Plain,
 };
 
 /// The file that holds all the others.
@@ -213,7 +426,7 @@ pub static CONFIG: Key = Key {
     help: "TOML file to read the configuration from; without this, none is read",
     default: None,
     allowed: "a file (a leading ~ is the shell's and means nothing here)",
-    secret: false,
+    kind: Kind::Plain,
 };
 
 /// The end of a message about the unknown name `unknown`: the known name that looks most like it, and all of them.

@@ -51,14 +51,14 @@ impl Config {
         keys::ALL.iter().filter_map(|key| self.settings.get(key.name).cloned()).collect()
     }
 
-    /// The command that shows the token of a server with this configuration, to be pasted into a shell.
+    /// A command for a server with this configuration, to be pasted into a shell.
     #[must_use]
-    pub fn token_command(&self) -> String {
+    pub fn command(&self, command: &str) -> String {
         let places = [&keys::CONFIG, &keys::DATA_DIR].into_iter().filter_map(|key| {
             let setting = self.settings.get(key.name).filter(|setting| setting.source != Source::Default)?;
             Some(format!(" --{} {}", key.flag?, for_a_shell(&setting.value)))
         });
-        format!("pawport token show{}", places.collect::<String>())
+        format!("pawport {command}{}", places.collect::<String>())
     }
 
     /// The same for people: one line a key, in columns.

@@ -1,13 +1,17 @@
 //! From a text to a value. Every function gives `None` for what its key does not allow.
 
-use crate::domain::auth::AccessToken;
+use crate::domain::auth::login::SessionTtl;
+use crate::domain::auth::rate::RateLimit;
+use crate::domain::auth::token::AccessToken;
 use axum::http::Uri;
-use secrecy::SecretString;
+use ipnet::IpNet;
+use secrecy::{SecretBox, SecretString};
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -85,18 +89,82 @@ pub(super) fn path(text: &str) -> Option<PathBuf> {
     sensible.then(|| PathBuf::from(text))
 }
 
+/// An origin that a browser can open.
+pub(super) fn web_origin(text: &str) -> Option<String> {
+    origin(text).filter(|origin| origin.starts_with("http://") || origin.starts_with("https://"))
+}
+
+/// The origin of a page, as browsers write it: in lower case, and without the port that goes without saying. Programs
+/// with a browser inside have schemes of their own.
+pub(super) fn page_origin(text: &str) -> Option<String> {
+    let origin = origin(&text.to_ascii_lowercase())?;
+    let usual_port = match origin.split_once(':')?.0 {
+        "http" => ":80",
+        "https" => ":443",
+        _ => "",
+    };
+    Some(origin.strip_suffix(usual_port).unwrap_or(&origin).to_owned())
+}
+
 /// An origin: scheme, host and perhaps a port; no user, no path, no query, no slash at the end.
-pub(super) fn origin(text: &str) -> Option<String> {
+fn origin(text: &str) -> Option<String> {
     let uri: Uri = text.parse().ok()?;
-    let authority = uri.authority()?;
-    let scheme = uri.scheme_str().filter(|scheme| ["http", "https"].contains(scheme))?;
-    let host = Some(authority.host()).filter(|host| !host.is_empty())?;
+    let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
+    let name = authority.host();
+    host(name)?;
     let canonical = match authority.port_u16() {
-        Some(port) => format!("{scheme}://{host}:{port}"),
-        None => format!("{scheme}://{host}"),
+        Some(port) => format!("{scheme}://{name}:{port}"),
+        None => format!("{scheme}://{name}"),
     };
     // Comparing the whole text refuses every other part of a URL at once.
     (text == canonical).then_some(canonical)
+}
+
+/// A host: a name in lower case, or an address in its shortest form, without brackets.
+pub(super) fn host(text: &str) -> Option<String> {
+    let address = match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+        Some(text) => text.parse().map(IpAddr::V6),
+        None => text.parse(),
+    };
+    if let Ok(address) = address {
+        return Some(address.to_string());
+    }
+    let is_label = |label: &str| {
+        let has_its_characters = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+        has_its_characters && (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    // What ends in a number is an address to everybody else, and so a mistyped one.
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    let sensible = text.len() <= 253 && text.split('.').all(is_label) && !text.rsplit('.').take(1).all(is_number);
+    sensible.then(|| text.to_ascii_lowercase())
+}
+
+/// A network. An address alone is a network of one.
+pub(super) fn network(text: &str) -> Option<IpNet> {
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.ok().map(|network| network.trunc())
+}
+
+/// The items of a list. Spaces around them, and commas too many, mean nothing.
+pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+pub(super) fn switch(text: &str) -> Option<bool> {
+    text.parse().ok()
+}
+
+pub(super) fn session_ttl(text: &str) -> Option<SessionTtl> {
+    SessionTtl::from_hours(text.parse().ok()?)
+}
+
+/// A limit: requests a second, a slash, burst.
+pub(super) fn rate_limit(text: &str) -> Option<RateLimit> {
+    let (per_second, burst) = text.split_once('/')?;
+    // Numbers with an exponent, and those that are none, are not meant to be read by people.
+    let is_decimal = per_second.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let per_second = per_second.parse().ok().filter(|_| is_decimal)?;
+    RateLimit::new(per_second, burst.parse().ok()?)
 }
 
 pub(super) fn log_format(text: &str) -> Option<LogFormat> {
@@ -118,3 +186,20 @@ pub(super) fn log_directives(text: &str) -> Option<String> {
 pub(super) fn access_token(text: &str) -> Option<AccessToken> {
     AccessToken::parse(&SecretString::from(text)).ok()
 }
+
+/// The key of whoever watches the agent's status. White space around it is not part of it.
+pub(super) fn status_key(text: &str) -> Option<SecretString> {
+    let text = text.trim();
+    let sensible = (16..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    sensible.then(|| SecretString::from(text))
+}
+
+/// The key of the vault. White space around it is not part of it.
+pub(super) fn vault_key(text: &str) -> Option<Arc<SecretBox<[u8; 32]>>> {
+    let mut key = Box::new([0; 32]);
+    hex::decode_to_slice(text.trim(), &mut *key).ok()?;
+    Some(Arc::new(SecretBox::new(key)))
+}
+
+#[cfg(test)]
+mod tests;
