@@ -3,51 +3,74 @@
 //! A handler extracts, parses into values of the domain, calls one service, and makes a view of the result. It never touches
 //! a store, a clock or an id. What is on the wire is in the group's file and nowhere else.
 
+mod access;
 mod agent;
 mod audit;
+mod auth;
+pub mod client;
+mod cookie;
 mod error;
 mod extract;
 mod gate;
 mod health;
 mod landing;
 pub mod openapi;
+mod qr;
+pub mod rate_limit;
 mod sessions;
+pub mod streams;
+pub mod tally;
 mod time;
 mod webhooks;
 
 use crate::domain::agent::service::Agent;
 use crate::domain::audit::service::Audit;
 use crate::domain::auth::service::Tokens;
+use crate::domain::auth::service::apps::Apps;
+use crate::domain::auth::service::keys::ApiKeys;
+use crate::domain::auth::service::logins::Logins;
 use crate::domain::readiness::service::Readiness;
 use crate::domain::session::service::Sessions;
 use crate::domain::webhook::service::Webhooks;
 use crate::ports::events::EventBus;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef, Request};
-use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::from_fn_with_state;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+use client::Policy;
 use error::{ApiError, INTERNAL};
+use gate::Gate;
+use rate_limit::RateLimits;
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
-use tower::ServiceBuilder;
+use streams::Streams;
+use tower::{ServiceBuilder, ServiceExt};
 use tower_http::ServiceBuilderExt;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::request_id::{MakeRequestId, RequestId};
 use tower_http::trace::{DefaultOnRequest, DefaultOnResponse, TraceLayer};
 use utoipa_axum::router::OpenApiRouter;
-
-/// How many event streams may be open at once.
-const MAX_STREAMS: usize = 64;
 
 /// What handlers can ask for. Each names what it uses, so its signature says what it can touch.
 #[derive(Clone, FromRef)]
 pub struct AppState {
     /// Checks credentials.
     pub tokens: Arc<Tokens>,
+    /// The login sessions.
+    pub logins: Arc<Logins>,
+    /// The API keys.
+    pub api_keys: Arc<ApiKeys>,
+    /// The native apps.
+    pub apps: Arc<Apps>,
+    /// What the owner says of names, proxies and pages.
+    pub policy: Arc<Policy>,
+    /// How often somebody may ask.
+    pub limits: Arc<RateLimits>,
     /// The sessions.
     pub sessions: Arc<Sessions>,
     /// The webhook slots.
@@ -70,49 +93,38 @@ pub struct AppState {
 #[derive(Debug, Clone)]
 pub struct PublicUrl(pub Arc<str>);
 
-/// The open event streams: not too many, and not for longer than the server runs.
-#[derive(Debug, Clone)]
-pub struct Streams {
-    permits: Arc<Semaphore>,
-    stop: CancellationToken,
-}
-
-impl Streams {
-    /// Streams that end with `stop`.
-    #[must_use]
-    pub fn new(stop: CancellationToken) -> Self {
-        Self { permits: Arc::new(Semaphore::new(MAX_STREAMS)), stop }
-    }
-
-    fn open(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.permits).try_acquire_owned().ok()
-    }
-}
-
-/// Everything behind the gate.
-fn closed_routes() -> OpenApiRouter<AppState> {
+/// The documented routes.
+fn routes() -> OpenApiRouter<AppState> {
     let both = || {
         OpenApiRouter::new()
             .merge(sessions::routes())
             .merge(webhooks::routes())
             .merge(audit::routes())
+            .merge(auth::routes())
+            .merge(qr::routes())
             .merge(health::routes())
     };
+    let v1 = both()
+        .merge(sessions::v1_routes())
+        .merge(agent::v1_routes())
+        .merge(auth::v1_routes())
+        .merge(qr::v1_routes())
+        .merge(openapi::v1_routes());
     OpenApiRouter::new()
+        .merge(webhooks::root_routes())
+        .merge(health::root_routes())
         .nest("/api", both().merge(sessions::legacy_routes()))
-        .nest("/api/v1", both().merge(sessions::v1_routes()).merge(agent::v1_routes()).merge(openapi::v1_routes()))
+        .nest("/api/v1", v1)
 }
 
-/// The one list of what needs no credentials. A path that is listed here and has no handler yet is answered with 404.
-fn open_routes() -> OpenApiRouter<AppState> {
-    let nothing_yet = || axum::routing::any(|| async { not_found() });
-    webhooks::open_routes()
-        .merge(health::open_routes())
-        .route("/", axum::routing::get(landing::page))
-        .route("/webhook/{*rest}", nothing_yet())
-        .route("/oauth/callback", nothing_yet())
-        .route("/static/{*path}", nothing_yet())
-        .route("/favicon.ico", nothing_yet())
+/// The pages and their files.
+fn pages() -> [(&'static str, MethodRouter<AppState>); 4] {
+    [
+        ("/", get(landing::page)),
+        ("/favicon.ico", get(landing::icon)),
+        ("/static/{*path}", get(landing::file)),
+        ("/api/v1/oauth/authorize", get(auth::oauth::consent_page)),
+    ]
 }
 
 fn not_found() -> ApiError {
@@ -124,23 +136,27 @@ async fn method_not_allowed() -> ApiError {
 }
 
 /// The whole API.
+///
+/// # Panics
+/// If a route is not in the table of `access.rs`, or one of the table is no route: the program is wrong, and does not start.
 pub fn router(state: AppState) -> Router {
-    let (closed, _) = closed_routes().split_for_parts();
-    let (open, _) = open_routes().split_for_parts();
-    let closed = closed
+    let (documented, description) = routes().split_for_parts();
+    access::hold(&openapi::operations_of(&description));
+    let routes = pages().into_iter().fold(documented, |router, (path, page)| router.route(path, page));
+    let policy = Arc::clone(&state.policy);
+    let routes = routes
         .merge(openapi::docs_page())
         .fallback(|| async { not_found() })
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(state.clone());
-    // The gate is around the router, not around its routes: who has no credentials does not learn which paths exist, nor by
-    // an `Allow` header which methods they have.
-    let closed = Router::new().fallback_service(closed).layer(from_fn_with_state(state.clone(), gate::gate));
-    let open = open.method_not_allowed_fallback(method_not_allowed).with_state(state);
+        // Inside of the router, which says what was asked for, and around everything in it, its "not found" included: who
+        // has no credentials does not learn which paths exist, nor by an `Allow` header which methods they have.
+        .layer(from_fn_with_state(Gate::new(&state), gate::gate))
+        .with_state(state);
 
-    let request_id = HeaderName::from_static("x-request-id");
     let layers = ServiceBuilder::new()
         // Outermost, so that every line of the log, and every answer, has it.
-        .set_request_id(request_id.clone(), NumberedRequests::default())
+        .map_request(without_odd_request_id)
+        .set_request_id(REQUEST_ID, NumberedRequests::default())
         // Around everything that can fail, so that a failure is logged within the span of its request.
         .layer(
             TraceLayer::new_for_http()
@@ -149,20 +165,67 @@ pub fn router(state: AppState) -> Router {
                 .on_response(DefaultOnResponse::new().level(tracing::Level::DEBUG))
                 .on_failure(()),
         )
-        .propagate_request_id(request_id)
-        // Outside of the panic guard, so that an answer to a panic has them too.
-        .map_response(with_security_headers)
+        .propagate_request_id(REQUEST_ID)
+        // Outside of the panic guard, so that an answer to a panic has the security headers too.
+        .layer(from_fn_with_state(Arc::clone(&policy), client::identify))
         .layer(CatchPanicLayer::custom(panicked))
         // Innermost: what the extractors read.
         .layer(DefaultBodyLimit::max(extract::BODY_LIMIT));
-    open.fallback_service(closed).layer(layers)
+    Router::new().fallback_service(with_cors(routes, policy)).layer(layers)
 }
 
-/// The span of a request, at a level at which every line of the log has it. Holds the path without the query, which may hold a token.
+/// Answers browsers that ask what a page of another origin may do, and tells them which pages may read what. Asking is not
+/// using, so it needs no credential; whatever else comes as `OPTIONS` is a request like any other.
+fn with_cors(routes: Router, policy: Arc<Policy>) -> Router {
+    let allowed = Arc::clone(&policy);
+    let is_allowed = move |origin: &HeaderValue, _: &Parts| origin.to_str().is_ok_and(|it| allowed.allows_origin(it));
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(is_allowed))
+        .allow_credentials(true)
+        .allow_methods([&[Method::GET], &CHANGING[..]].concat())
+        .allow_headers(["authorization", "content-type", "last-event-id", "x-status-key"].map(HeaderName::from_static))
+        .expose_headers(
+            ["content-disposition", "retry-after", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"]
+                .map(HeaderName::from_static),
+        );
+    let answering = routes.clone().layer(cors);
+    Router::new().fallback(async move |request: Request| {
+        let origin = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+        if gate::is_preflight(request.method(), request.headers()) {
+            if !origin.is_some_and(|origin| policy.allows_origin(origin)) {
+                return gate::foreign_page().into_response();
+            }
+        } else if request.method() == Method::OPTIONS {
+            return routes.oneshot(request).await.into_response();
+        }
+        answering.oneshot(request).await.into_response()
+    })
+}
+
+/// The span of a request, at a level at which every line of the log has it. The gate says what was asked for: what is in
+/// the address itself may be a token.
 fn request_span(request: &Request) -> tracing::Span {
     let id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
-    tracing::error_span!("request", id, method = %request.method(), path = request.uri().path())
+    // A method that is none of ours is the client's text.
+    let method =
+        if request.method().is_safe() || CHANGING.contains(request.method()) { request.method().as_str() } else { "?" };
+    tracing::error_span!("request", id, method, route = tracing::field::Empty)
 }
+
+/// Methods that change something.
+const CHANGING: [Method; 4] = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+
+/// The id of a request that a client gives stands in every line of the log about it, so it has to look like one.
+fn without_odd_request_id(mut request: Request) -> Request {
+    let is_plain =
+        |id: &[u8]| id.len() <= 64 && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte));
+    if request.headers().get(REQUEST_ID).is_some_and(|id| !is_plain(id.as_bytes())) {
+        request.headers_mut().remove(REQUEST_ID);
+    }
+    request
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Numbers requests. An id that the client sent is kept.
 #[derive(Debug, Clone, Default)]
@@ -176,19 +239,8 @@ impl MakeRequestId for NumberedRequests {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the middleware hands it over like this")]
-fn panicked(panic: Box<dyn Any + Send>) -> axum::response::Response {
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!(panic = text.unwrap_or("without a text"), "a request panicked");
     ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL).into_response()
-}
-
-/// What browsers should not do with any of our answers.
-fn with_security_headers<B>(mut response: Response<B>) -> Response<B> {
-    let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("strict-origin-when-cross-origin"));
-    let policy = HeaderValue::from_static("camera=(), microphone=(), geolocation=()");
-    headers.insert(HeaderName::from_static("permissions-policy"), policy);
-    response
 }

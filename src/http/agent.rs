@@ -1,9 +1,11 @@
 //! What the agent is doing: at this moment, and as it changes.
 
+use super::AppState;
 use super::error::{ApiError, Errors};
-use super::{AppState, Streams};
+use super::streams::{OpenStream, Streams};
 use crate::domain::agent::service::Agent;
 use crate::domain::agent::status::{AgentStatus, SessionState, SessionStatus};
+use crate::domain::auth::service::Proven;
 use crate::domain::event::Event;
 use crate::ports::events::{EventBus, EventStream, Heard};
 use axum::Json;
@@ -16,9 +18,7 @@ use serde::Serialize;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -130,17 +130,15 @@ async fn stream_agent_status(
     State(agent): State<Arc<Agent>>,
     State(events): State<Arc<dyn EventBus>>,
     State(streams): State<Streams>,
+    proven: Proven,
 ) -> Result<Response, ApiError> {
-    let permit = streams.open().ok_or_else(|| {
-        ApiError::busy("Too many event streams are open; close one, or read /api/v1/agent/status instead")
-    })?;
+    let open = streams.open(&proven)?;
     let follower = Follower {
         // Subscribed before the first snapshot is taken, so that no change falls between the two.
         events: events.subscribe(),
         agent,
         last: None,
-        stop: streams.stop.clone(),
-        _permit: permit,
+        _open: open,
     };
     let frames = stream::unfold(follower, |mut follower| async move {
         let status = follower.next().await?;
@@ -148,6 +146,7 @@ async fn stream_agent_status(
         let frame = frame.json_data(StatusView::from(&status)).ok()?;
         Some((Ok::<_, Infallible>(frame), follower))
     });
+    let frames = frames.take_until(Box::pin(streams.ended(proven)));
     let mut response = Sse::new(frames).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
     // Proxies such as nginx would otherwise gather events until a buffer is full.
     response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
@@ -159,25 +158,15 @@ struct Follower {
     events: EventStream,
     agent: Arc<Agent>,
     last: Option<(AgentStatus, Instant)>,
-    stop: CancellationToken,
-    _permit: OwnedSemaphorePermit,
+    _open: OpenStream,
 }
 
 impl Follower {
-    /// The next status that the client has not seen. `None` when the server stops.
+    /// The next status that the client has not seen. `None` if the bus is gone.
     async fn next(&mut self) -> Option<AgentStatus> {
-        let stop = self.stop.clone();
-        let status = match &self.last {
+        let status = match self.last.clone() {
             None => self.agent.status(),
-            Some((last, sent)) => {
-                let (last, sent) = (last.clone(), *sent);
-                tokio::select! {
-                    // Asked first: what happened just before the end is not told any more.
-                    biased;
-                    () = stop.cancelled() => return None,
-                    status = self.unseen(&last, sent) => status?,
-                }
-            }
+            Some((last, sent)) => self.unseen(&last, sent).await?,
         };
         self.last = Some((status.clone(), Instant::now()));
         Some(status)
@@ -189,6 +178,7 @@ impl Follower {
             tokio::select! {
                 heard = self.events.next() => match heard? {
                     Heard::Event(Event::AgentStatusChanged) | Heard::Missed(_) => {}
+                    Heard::Event(Event::CredentialsChanged) => continue,
                 },
                 () = tokio::time::sleep(KEEP_ALIVE) => {}
             }

@@ -74,6 +74,18 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
+    /// 415
+    pub fn unsupported_media_type() -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json")
+    }
+
+    /// 500, with a cause for the log.
+    pub fn internal(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        let mut error = Self::new(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL);
+        error.cause = Some(Box::new(cause));
+        error
+    }
+
     /// 422 for one member or parameter.
     pub fn invalid(kind: &str, place: &[&str], message: impl Into<String>) -> Self {
         let loc = place.iter().map(|part| (*part).to_owned()).collect();
@@ -128,6 +140,18 @@ pub enum Errors {
     /// No credentials, or bad ones.
     #[response(status = 401)]
     Unauthorized(ErrorBody),
+    /// A fault of the server's.
+    #[response(status = 500)]
+    Internal(ErrorBody),
+    /// The server is too busy or cannot reach its storage; `Retry-After` says when to try again.
+    #[response(status = 503)]
+    Unavailable(ErrorBody),
+}
+
+/// What any open route that uses the storage may answer.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only its description is used")]
+pub enum Faults {
     /// A fault of the server's.
     #[response(status = 500)]
     Internal(ErrorBody),

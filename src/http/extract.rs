@@ -1,6 +1,7 @@
 //! Reading requests, with every refusal in our envelope.
 
 use super::error::ApiError;
+use super::gate::Admission;
 use crate::domain::text::PageLimit;
 use axum::body::{Bytes, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Path, Query, Request};
@@ -29,12 +30,18 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
         if request.body().size_hint().lower() > BODY_LIMIT as u64 {
             return Err(too_large());
         }
+        let admission = request.extensions().get::<Admission>().cloned();
         let body = tokio::time::timeout(BODY_TIME, Bytes::from_request(request, state)).await;
         let body = body.map_err(|_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "The body took too long to arrive"))?;
-        body.map(Self).map_err(|rejection| match rejection.status() {
+        let body = body.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => too_large(),
             _ => ApiError::bad_request("The body could not be read"),
-        })
+        })?;
+        // What was good when the request began may have been revoked while its body came.
+        if let Some(admission) = admission {
+            admission.check().await?;
+        }
+        Ok(Self(body))
     }
 }
 
@@ -46,7 +53,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         if !is_json(request.headers()) {
-            return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json"));
+            return Err(ApiError::unsupported_media_type());
         }
         let RawBody(body) = RawBody::from_request(request, state).await?;
         parse_json(&body).map(Self)
@@ -54,13 +61,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
 }
 
 /// `application/json` or `application/…+json`, whatever parameters follow.
-fn is_json(headers: &HeaderMap) -> bool {
+pub fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+/// Reads a JSON object.
+pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     // Checked here because the parser passes over text that it does not keep.
     let body = std::str::from_utf8(body).map_err(|_| ApiError::bad_request("Invalid JSON body"))?;
     // serde also makes a struct of a list, which no client means.

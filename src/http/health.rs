@@ -18,8 +18,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(version))
 }
 
-/// Routes outside of the gate.
-pub fn open_routes() -> OpenApiRouter<AppState> {
+/// Routes under no prefix.
+pub fn root_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(alive)).routes(routes!(ready))
 }
 

@@ -7,6 +7,12 @@ pub fn rfc3339(at: Timestamp) -> String {
     format!("{:.3}", calendar(at))
 }
 
+/// The moment that an RFC 3339 text with a zone means.
+pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+    let at: jiff::Timestamp = text.trim().parse().ok()?;
+    Some(Timestamp(at.as_millisecond()))
+}
+
 /// The moment as `2026-11-23 04:40`.
 pub fn minute(at: Timestamp) -> String {
     calendar(at).strftime("%Y-%m-%d %H:%M").to_string()

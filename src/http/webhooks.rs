@@ -1,5 +1,6 @@
 //! Webhook slots: keeping them, and the open route that takes deliveries.
 
+use super::client::Client;
 use super::error::{ApiError, BodyErrors, ErrorBody, Errors, ParameterErrors};
 use super::extract::{ApiJson, ApiPath, Parameters, RawBody};
 use super::gate::Caller;
@@ -32,8 +33,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(regenerate_webhook_secret))
 }
 
-/// Routes outside of the gate.
-pub fn open_routes() -> OpenApiRouter<AppState> {
+/// Routes under no prefix.
+pub fn root_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(deliver))
 }
 
@@ -295,13 +296,14 @@ async fn deliver(
     State(webhooks): State<Arc<Webhooks>>,
     slot: Result<ApiPath, ApiError>,
     parameters: Parameters,
+    client: Client,
     headers: HeaderMap,
     RawBody(body): RawBody,
 ) -> Result<Json<DeliveryView>, ApiError> {
     let wait = parameters.flag("wait")?;
     // A name that is not text is the name of no slot, and refused like any other.
     let slot = slot.map_or(String::new(), |ApiPath(slot)| slot);
-    let delivery = Delivery { slot: &slot, headers: proof_headers(&headers), body: &body };
+    let delivery = Delivery { from: client.address, slot: &slot, headers: proof_headers(&headers), body: &body };
     let (sender, reply) = oneshot::channel::<Reply>();
     // Whoever waited may be gone by the time of the answer.
     let on_reply = wait.then(|| Box::new(move |reply| drop(sender.send(reply))) as OnReply);

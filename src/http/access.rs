@@ -1,0 +1,228 @@
+//! The table of who may do what: every route, once.
+//!
+//! [`ROUTES`] is what the gate asks, what OpenAPI's `security` and the tables of `docs/api.md` are made from, and what the
+//! router is compared with when it is built: a route that is not here does not start.
+
+use super::rate_limit::Tier;
+use crate::domain::auth::scope::Scope::{self, Admin, Sessions};
+use axum::http::Method;
+use std::collections::{BTreeSet, HashMap};
+
+/// What it takes to be let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing. What there is to prove, the handler checks.
+    Open,
+    /// Any good credential.
+    AnyCredential,
+    /// Any good credential, or the status key.
+    StatusKey,
+    /// A credential with one of these scopes.
+    Scopes(&'static [Scope]),
+}
+
+/// Under which prefixes a route is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Prefix {
+    None,
+    Api,
+    ApiV1,
+    /// Both of them. One row, so that they cannot differ.
+    Twins,
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "independent traits of a row")]
+pub struct Route {
+    method: &'static str,
+    prefix: Prefix,
+    path: &'static str,
+    /// What it takes to be let through.
+    pub access: Access,
+    /// What it counts as, besides a request.
+    pub tier: Option<Tier>,
+    /// Whether a token in the query is looked at: where clients can send it in no other way.
+    pub token_in_url: bool,
+    /// Whether the sender is a program that proves itself with what it sends: it may say anything about pages and content
+    /// types, since nothing that a browser adds by itself counts.
+    pub for_servers: bool,
+    /// Whether it changes something although it is a `GET`.
+    pub changes: bool,
+    /// Whether it is part of the API, and not a page or its files.
+    pub documented: bool,
+}
+
+const fn route(method: &'static str, prefix: Prefix, path: &'static str, access: Access) -> Route {
+    Route {
+        method,
+        prefix,
+        path,
+        access,
+        tier: None,
+        token_in_url: false,
+        for_servers: false,
+        changes: false,
+        documented: true,
+    }
+}
+
+const fn twins(method: &'static str, path: &'static str, access: Access) -> Route {
+    route(method, Prefix::Twins, path, access)
+}
+
+const fn legacy(method: &'static str, path: &'static str, access: Access) -> Route {
+    route(method, Prefix::Api, path, access)
+}
+
+const fn v1(method: &'static str, path: &'static str, access: Access) -> Route {
+    route(method, Prefix::ApiV1, path, access)
+}
+
+const fn root(method: &'static str, path: &'static str, access: Access) -> Route {
+    route(method, Prefix::None, path, access)
+}
+
+impl Route {
+    const fn counted_as(self, tier: Tier) -> Self {
+        Self { tier: Some(tier), ..self }
+    }
+
+    const fn token_in_url(self) -> Self {
+        Self { token_in_url: true, ..self }
+    }
+
+    const fn for_servers(self) -> Self {
+        Self { for_servers: true, ..self }
+    }
+
+    const fn changes(self) -> Self {
+        Self { changes: true, ..self }
+    }
+
+    const fn page(self) -> Self {
+        Self { documented: false, ..self }
+    }
+
+    /// Its paths, as the router and OpenAPI write them.
+    pub fn paths(&self) -> Vec<String> {
+        let prefixes: &[&str] = match self.prefix {
+            Prefix::None => &[""],
+            Prefix::Api => &["/api"],
+            Prefix::ApiV1 => &["/api/v1"],
+            Prefix::Twins => &["/api", "/api/v1"],
+        };
+        prefixes.iter().map(|prefix| format!("{prefix}{}", self.path)).collect()
+    }
+
+    /// Its method.
+    pub fn method(&self) -> &'static str {
+        self.method
+    }
+}
+
+use Access::{AnyCredential, Open, Scopes, StatusKey};
+
+const ADMIN: Access = Scopes(&[Admin]);
+const SESSIONS: Access = Scopes(&[Sessions]);
+
+/// Every route.
+pub const ROUTES: &[Route] = &[
+    // Pages and their files: they hold no data.
+    root("GET", "/", Open).page(),
+    root("GET", "/favicon.ico", Open).page(),
+    root("GET", "/static/{*path}", Open).page(),
+    v1("GET", "/docs", AnyCredential).page(),
+    v1("GET", "/docs/", AnyCredential).page(),
+    v1("GET", "/docs/{*rest}", AnyCredential).page(),
+    // Health.
+    root("GET", "/healthz", Open),
+    root("GET", "/readyz", Open).counted_as(Tier::Api),
+    twins("GET", "/version", AnyCredential),
+    v1("GET", "/openapi.json", AnyCredential),
+    // Getting in.
+    twins("POST", "/auth/login", Open).counted_as(Tier::Auth),
+    twins("POST", "/auth/session", Open).counted_as(Tier::Auth),
+    twins("POST", "/auth/logout", Open).counted_as(Tier::Api),
+    twins("GET", "/qr", ADMIN).counted_as(Tier::Auth).changes(),
+    v1("POST", "/auth/pairing", ADMIN).counted_as(Tier::Auth),
+    v1("GET", "/auth/me", AnyCredential),
+    v1("GET", "/auth/sessions", ADMIN),
+    v1("DELETE", "/auth/sessions/{id}", ADMIN),
+    v1("GET", "/auth/api-keys", ADMIN),
+    v1("POST", "/auth/api-keys", ADMIN),
+    v1("DELETE", "/auth/api-keys/{id}", ADMIN),
+    v1("POST", "/auth/api-keys/{id}/rotate", ADMIN),
+    twins("POST", "/token/regenerate", ADMIN),
+    // Native apps. The page holds no data; the others that are open take what proves itself.
+    v1("GET", "/oauth/authorize", Open).page(),
+    v1("GET", "/oauth/authorize/request", ADMIN),
+    v1("POST", "/oauth/authorize/consent", ADMIN),
+    v1("POST", "/oauth/token", Open).counted_as(Tier::Auth).for_servers(),
+    v1("POST", "/oauth/revoke", Open).counted_as(Tier::Auth).for_servers(),
+    // Sessions.
+    twins("GET", "/sessions", SESSIONS),
+    twins("POST", "/sessions", SESSIONS),
+    twins("GET", "/sessions/search", SESSIONS),
+    twins("DELETE", "/sessions/{id}", SESSIONS),
+    twins("POST", "/sessions/{id}/title", SESSIONS),
+    twins("PUT", "/sessions/{id}/title", SESSIONS),
+    v1("GET", "/sessions/{id}/history", SESSIONS),
+    v1("GET", "/sessions/{id}/export", SESSIONS),
+    legacy("GET", "/memory/sessions", SESSIONS),
+    legacy("GET", "/memory/session", SESSIONS),
+    legacy("GET", "/memory/session/export", SESSIONS),
+    // Webhooks.
+    twins("GET", "/webhooks", ADMIN),
+    twins("POST", "/webhooks/add", ADMIN),
+    twins("POST", "/webhooks/remove", ADMIN),
+    twins("POST", "/webhooks/regenerate-secret", ADMIN),
+    root("POST", "/webhook/inbound/{name}", Open).for_servers(),
+    // The agent.
+    v1("GET", "/agent/status", StatusKey),
+    v1("GET", "/agent/status/stream", StatusKey).counted_as(Tier::Ws).token_in_url(),
+    // Security.
+    twins("GET", "/audit", ADMIN),
+];
+
+/// The table, to be asked for one route.
+pub struct AccessTable(HashMap<String, Vec<&'static Route>>);
+
+impl AccessTable {
+    /// The table, by path.
+    pub fn new() -> Self {
+        let mut by_path: HashMap<String, Vec<&'static Route>> = HashMap::new();
+        for route in ROUTES {
+            for path in route.paths() {
+                by_path.entry(path).or_default().push(route);
+            }
+        }
+        Self(by_path)
+    }
+
+    /// The row of a path as the router knows it. `None`: nobody is let through.
+    pub fn find(&self, method: &Method, path: &str) -> Option<&'static Route> {
+        // The router answers HEAD with what GET does.
+        let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+        self.0.get(path)?.iter().copied().find(|route| route.method == method)
+    }
+}
+
+/// Compares the table with the documented operations, method and path.
+///
+/// # Panics
+/// If one is not in the other.
+pub fn hold(operations: &[(String, String)]) {
+    let listed = ROUTES
+        .iter()
+        .filter(|route| route.documented)
+        .flat_map(|route| route.paths().into_iter().map(|path| (route.method.to_owned(), path)));
+    let listed: BTreeSet<(String, String)> = listed.collect();
+    let mounted: BTreeSet<(String, String)> = operations.iter().cloned().collect();
+    assert!(
+        listed == mounted,
+        "routes that are not in the table of who may do what: {:?}; rows of it that are no routes: {:?}",
+        mounted.difference(&listed),
+        listed.difference(&mounted)
+    );
+}
