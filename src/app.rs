@@ -4,17 +4,28 @@
 //! different parts. There is no global.
 
 mod connections;
+mod pair;
+mod secrets;
 mod serve;
 mod shutdown;
 mod workers;
 
 use crate::domain::agent::service::{Agent, AgentLimits};
 use crate::domain::audit::service::Audit;
-use crate::domain::auth::service::Tokens;
+use crate::domain::auth::login::SessionTtl;
+use crate::domain::auth::rate;
+use crate::domain::auth::service::apps::Apps;
+use crate::domain::auth::service::keys::ApiKeys;
+use crate::domain::auth::service::logins::Logins;
+use crate::domain::auth::service::{MasterToken, Tokens};
+use crate::domain::auth::token::TokenHash;
 use crate::domain::readiness::service::Readiness;
 use crate::domain::session::service::Sessions;
 use crate::domain::webhook::service::Webhooks;
-use crate::http::{AppState, PublicUrl, Streams};
+use crate::http::client::Policy;
+use crate::http::rate_limit::RateLimits;
+use crate::http::streams::Streams;
+use crate::http::{AppState, PublicUrl};
 use crate::ports::agent::AgentRunner;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
@@ -24,6 +35,8 @@ use axum::Router;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
+pub use pair::pair;
+pub use secrets::rotate_key;
 pub use serve::{RunError, run, serve};
 pub use shutdown::Shutdown;
 
@@ -39,8 +52,8 @@ pub struct Parts {
     pub events: Arc<dyn EventBus>,
     /// Who answers.
     pub runner: Arc<dyn AgentRunner>,
-    /// Who may come in.
-    pub tokens: Arc<Tokens>,
+    /// The master token.
+    pub master: MasterToken,
 }
 
 /// What an app is told.
@@ -49,12 +62,23 @@ pub struct Settings {
     pub limits: AgentLimits,
     /// Where others reach the server, without a slash at the end.
     pub public_url: String,
+    /// Names, proxies and pages.
+    pub policy: Policy,
+    /// How often somebody may ask.
+    pub rate_limits: rate::RateLimits,
+    /// How long login sessions last.
+    pub session_ttl: SessionTtl,
+    /// What opens the agent's status, besides every other credential.
+    pub status_key: Option<TokenHash>,
 }
 
 /// The services and the router over them.
 pub struct App {
     router: Router,
     agent: Arc<Agent>,
+    tokens: Arc<Tokens>,
+    logins: Arc<Logins>,
+    apps: Arc<Apps>,
     stop: CancellationToken,
 }
 
@@ -62,8 +86,25 @@ impl App {
     /// Puts an app together. Its event streams end when `stop` is cancelled.
     #[must_use]
     pub fn build(settings: Settings, parts: Parts, stop: CancellationToken) -> Self {
-        let Parts { stores, clock, entropy, events, runner, tokens } = parts;
-        let audit = Arc::new(Audit::new(stores.audit, Arc::clone(&clock), Arc::clone(&entropy)));
+        let Parts { stores, clock, entropy, events, runner, master } = parts;
+        let audit = Arc::new(Audit::new(Arc::clone(&stores.audit), Arc::clone(&clock), Arc::clone(&entropy)));
+        let tokens = Arc::new(Tokens::new(
+            master,
+            settings.status_key,
+            stores.clone(),
+            Arc::clone(&audit),
+            Arc::clone(&events),
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+        ));
+        let logins = Arc::new(Logins::new(
+            Arc::clone(&tokens),
+            Arc::clone(&stores.auth_sessions),
+            Arc::clone(&audit),
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+            settings.session_ttl,
+        ));
         let agent = Arc::new(Agent::new(
             stores.turns,
             runner,
@@ -73,8 +114,27 @@ impl App {
             Arc::clone(&entropy),
             settings.limits,
         ));
+        let apps = Arc::new(Apps::new(
+            Arc::clone(&tokens),
+            stores.tickets,
+            stores.auth_sessions,
+            Arc::clone(&audit),
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+        ));
         let state = AppState {
-            tokens,
+            apps: Arc::clone(&apps),
+            tokens: Arc::clone(&tokens),
+            logins: Arc::clone(&logins),
+            api_keys: Arc::new(ApiKeys::new(
+                Arc::clone(&tokens),
+                stores.api_keys,
+                Arc::clone(&audit),
+                Arc::clone(&clock),
+                Arc::clone(&entropy),
+            )),
+            policy: Arc::new(settings.policy),
+            limits: Arc::new(RateLimits::new(&settings.rate_limits)),
             sessions: Arc::new(Sessions::new(
                 stores.sessions,
                 Arc::clone(&audit),
@@ -85,11 +145,11 @@ impl App {
             agent: Arc::clone(&agent),
             audit,
             readiness: Arc::new(Readiness::new(stores.probe)),
+            streams: Streams::new(Arc::clone(&tokens), Arc::clone(&events), stop.clone()),
             events,
-            streams: Streams::new(stop.clone()),
             public_url: PublicUrl(settings.public_url.into()),
         };
-        Self { router: crate::http::router(state), agent, stop }
+        Self { router: crate::http::router(state), agent, tokens, logins, apps, stop }
     }
 
     /// The router, for tests that call it without a socket.

@@ -3,9 +3,10 @@
 use anyhow::{Context, anyhow};
 use clap::{Parser, Subcommand};
 use pawport::adapters::data_dir::credential_file::CredentialFile;
-use pawport::config::{Config, Flags, LogFormat};
+use pawport::config::{Config, Flags, LogFormat, read_vault_key};
 use pawport::ports::credentials::CredentialStore;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -30,6 +31,14 @@ enum Command {
     /// Show the access token that clients need.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Let a phone in: show a code to scan, which is good once and for a minute.
+    ///
+    /// The server must be running on this machine. Whoever opens the address in the code is logged in as the owner.
+    #[command(after_help = PAIR_EXAMPLES)]
+    Pair(Flags),
+    /// Look after the key that secrets in the database are encrypted with.
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// Show or check the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -46,6 +55,21 @@ enum TokenCommand {
 }
 
 #[derive(Subcommand)]
+enum SecretsCommand {
+    /// Encrypt every secret in the database anew, with a new key. The server must be stopped.
+    ///
+    /// The new key replaces the one in the data directory, unless you keep keys elsewhere and name a file with the new one.
+    #[command(after_help = ROTATE_KEY_EXAMPLES)]
+    RotateKey {
+        /// File with the new key: 64 hexadecimal digits. Without it a key is made and kept in the data directory.
+        #[arg(long, value_name = "FILE")]
+        new_key_file: Option<PathBuf>,
+        #[command(flatten)]
+        flags: Flags,
+    },
+}
+
+#[derive(Subcommand)]
 enum ConfigCommand {
     /// Print every key with the value in force and where it came from. Secrets are shown as `[set]`.
     #[command(after_help = CONFIG_SHOW_EXAMPLES)]
@@ -59,6 +83,7 @@ const PROGRAM_EXAMPLES: &str = "\
 Examples:
   pawport serve                    Listen on http://127.0.0.1:8000, keep everything in ~/.pawport
   pawport token show               Print the access token that clients need
+  pawport pair                     Show a code that lets a phone in
   pawport config show              Print the configuration and where each value comes from
   pawport help serve               Explain a command and its flags";
 
@@ -66,8 +91,9 @@ const SERVE_EXAMPLES: &str = "\
 Every flag is also an environment variable and a key of the file that --config names: --data-dir is PAWPORT_DATA_DIR \
 and data_dir. Flags win over variables, variables over the file, the file over the defaults.
 
-The access token has no flag, because process lists show flags. To choose it yourself, put it into a file and name that \
-file in PAWPORT_ACCESS_TOKEN_FILE or access_token_file; or set PAWPORT_ACCESS_TOKEN.
+Secrets have no flag, because process lists show flags. To choose the access token yourself, put it into a file and name \
+that file in PAWPORT_ACCESS_TOKEN_FILE or access_token_file; or set PAWPORT_ACCESS_TOKEN. PAWPORT_VAULT_KEY and \
+PAWPORT_STATUS_KEY have such files too.
 
 Examples:
   pawport serve
@@ -79,6 +105,16 @@ const TOKEN_EXAMPLES: &str = "\
 Examples:
   pawport token show
   curl -H \"Authorization: Bearer $(pawport token show)\" http://127.0.0.1:8000/api/sessions";
+
+const PAIR_EXAMPLES: &str = "\
+Examples:
+  pawport pair
+  pawport pair --data-dir /srv/pawport";
+
+const ROTATE_KEY_EXAMPLES: &str = "\
+Examples:
+  pawport secrets rotate-key
+  openssl rand -hex 32 > /run/secrets/new-key && pawport secrets rotate-key --new-key-file /run/secrets/new-key";
 
 const CONFIG_SHOW_EXAMPLES: &str = "\
 Examples:
@@ -110,6 +146,12 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(flags) => serve(Config::load(&flags)?),
         Command::Token(TokenCommand::Show(flags)) => show_token(&Config::load(&flags)?),
+        Command::Pair(flags) => print(&runtime()?.block_on(pawport::app::pair(&Config::load(&flags)?))?),
+        Command::Secrets(SecretsCommand::RotateKey { new_key_file, flags }) => {
+            let config = Config::load(&flags)?;
+            let new_key = new_key_file.map(|file| read_vault_key(&file)).transpose()?;
+            print(&runtime()?.block_on(pawport::app::rotate_key(&config, new_key))?)
+        }
         Command::Config(ConfigCommand::Show(flags)) => print(&Config::load(&flags)?.effective_table()),
         Command::Config(ConfigCommand::Check(flags)) => {
             Config::load(&flags)?;

@@ -1,10 +1,13 @@
 //! Taking connections: not too many, none that dawdles, and none that is cut off when the server stops.
 
-use axum::Router;
+use crate::domain::network::network_of;
+use crate::http::client::Connection;
+use crate::http::tally::Tally;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use axum::{Extension, Router};
 use http_body_util::BodyExt;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,10 +22,15 @@ use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::Layer;
 
 /// How many connections are open at once, which keeps us below the 1,024 files that a process may commonly open, and bounds
 /// what strangers can make us hold in memory: a head and a body each. Who comes then waits in the system's queue.
 const MAX_CONNECTIONS: usize = 512;
+
+/// How many of them one address may have open, so that one stranger does not take them all. A proxy on this machine speaks for
+/// many, so loopback addresses are not counted.
+const MAX_OF_ONE: usize = 128;
 
 /// The longest head of a request, in bytes.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -44,8 +52,9 @@ const LAST_BYTES_TIME: Duration = Duration::from_millis(500);
 pub async fn serve_connections(listener: TcpListener, router: Router, stop: CancellationToken) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let requests = TaskTracker::new();
-    let service = TowerToHyperService::new(router.layer(from_fn_with_state(requests.clone(), count)));
+    let router = router.layer(from_fn_with_state(requests.clone(), count));
     let open = GracefulShutdown::new();
+    let tally = Tally::default();
     let mut connections = JoinSet::new();
     loop {
         let next = async {
@@ -58,16 +67,25 @@ pub async fn serve_connections(listener: TcpListener, router: Router, stop: Canc
             Some(_) = connections.join_next() => continue,
             next = next => next,
         };
+        let ends = stream.peer_addr().and_then(|peer| Ok(Connection { peer, local: stream.local_addr()? }));
+        // Gone already.
+        let Ok(ends) = ends else { continue };
+        let most = if ends.peer.ip().to_canonical().is_loopback() { MAX_CONNECTIONS } else { MAX_OF_ONE };
+        let Some(place) = tally.take(network_of(ends.peer.ip()), most) else {
+            tracing::debug!(peer = %ends.peer.ip(), "a connection was refused: the address has too many open");
+            continue;
+        };
+        let service = TowerToHyperService::new(Extension(ends).layer(router.clone()));
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(WRITE_TIME));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
             .max_buf_size(HEAD_BYTES)
-            .serve_connection(TokioIo::new(Box::pin(stream)), service.clone());
+            .serve_connection(TokioIo::new(Box::pin(stream)), service);
         let connection = open.watch(connection);
         connections.spawn(async move {
-            let _permit = permit;
+            let _held = (permit, place);
             // What fails here is the client's or the network's: it went away, or did not speak HTTP.
             if let Err(error) = connection.await {
                 tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");

@@ -2,21 +2,22 @@
 
 use super::connections::serve_connections;
 use super::shutdown::Shutdown;
-use super::{App, Parts, Settings, workers};
+use super::{App, Parts, Settings, secrets, workers};
 use crate::adapters::agents::builtin::BuiltinAgent;
 use crate::adapters::data_dir::credential_file::CredentialFile;
 use crate::adapters::data_dir::{DataDir, Lock};
 use crate::adapters::events::BroadcastEvents;
-use crate::adapters::host::{OsEntropy, SystemClock};
+use crate::adapters::host::{OsEntropy, SystemClock, reachable};
 use crate::adapters::in_memory::InMemoryStorage;
-use crate::adapters::sql::{SqlStorage, StorageUrl};
-use crate::adapters::vault::SealingVault;
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::agent::service::AgentLimits;
-use crate::domain::auth::service::Tokens;
-use crate::ports::entropy::{Entropy, random};
+use crate::domain::auth::service::MasterToken;
+use crate::domain::auth::token::TokenHash;
+use crate::http::client::Policy;
+use crate::ports::entropy::Entropy;
 use crate::ports::store::Stores;
 use anyhow::Context;
+use secrecy::ExposeSecret;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,9 +25,6 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
-
-/// The file with the key of the secrets in the database.
-const VAULT_KEY: &str = "vault.key";
 
 /// Runs the server as `config` says until a signal stops it.
 ///
@@ -40,24 +38,27 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {wanted}; choose another address with --host and --port"))?;
     let address = listener.local_addr()?;
+    warn_of_strangers(&config, address);
 
     let shutdown = Shutdown::default();
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
     let tracker = TaskTracker::new();
     let stores = open_stores(&config, &data_dir, &entropy, &tracker, &shutdown).await?;
     let credentials = Arc::new(CredentialFile::new(config.data_dir.join(CredentialFile::NAME)));
-    let settings = Settings {
-        limits: AgentLimits { max_concurrent: config.max_concurrent, queue_capacity: config.queue_capacity as u64 },
-        public_url: config.public_url.clone().unwrap_or_else(|| format!("http://{address}")),
+    let master = match config.access_token.clone() {
+        Some(token) => MasterToken::configured(token),
+        None => MasterToken::open(credentials, &*entropy).await?,
     };
     let parts = Parts {
         stores,
         clock: Arc::new(SystemClock),
         events: Arc::new(BroadcastEvents::default()),
         runner: Arc::new(BuiltinAgent),
-        tokens: Arc::new(Tokens::open(config.access_token.clone(), credentials, &*entropy).await?),
+        master,
         entropy,
     };
+    let settings = settings(&config, address);
+    let public_url = settings.public_url.clone();
     let app = App::build(settings, parts, shutdown.soft.clone());
     let resumed = app.agent.recover().await.context("the turns left by the last run cannot be taken up")?;
     if resumed > 0 {
@@ -66,11 +67,44 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 
     // Until here a signal simply ends the program, and nothing is lost.
     let signals = shutdown.on_signals()?;
-    announce(address, &config);
+    data_dir.keep_address(address)?;
+    announce(address, &public_url, &config);
     tracker.spawn(signals_until_stopped(signals, shutdown.clone()));
     run(app, listener, tracker, shutdown, config.shutdown_timeout).await?;
     drop(data_dir);
     Ok(())
+}
+
+/// Says what it means to be reached from elsewhere.
+fn warn_of_strangers(config: &Config, address: SocketAddr) {
+    if !address.ip().is_loopback() {
+        tracing::warn!(
+            %address,
+            "other machines can reach this server: everybody who does needs a credential, and what is sent is not encrypted; see docs/security.md for how to put https in front of it"
+        );
+    }
+    if config.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
+        tracing::warn!("trusted_proxies names every address: each client can say where it comes from and be believed");
+    }
+}
+
+fn settings(config: &Config, address: SocketAddr) -> Settings {
+    let public_url = || format!("http://{}", SocketAddr::new(reachable(address.ip()), address.port()));
+    Settings {
+        limits: AgentLimits { max_concurrent: config.max_concurrent, queue_capacity: config.queue_capacity as u64 },
+        public_url: config.public_url.clone().unwrap_or_else(public_url),
+        policy: Policy {
+            public_url: config.public_url.clone(),
+            allowed_hosts: config.allowed_hosts.iter().cloned().collect(),
+            cors_origins: config.cors_origins.iter().cloned().collect(),
+            trusted_proxies: config.trusted_proxies.clone(),
+            localhost_auth_bypass: config.localhost_auth_bypass,
+            url_tokens: config.url_tokens,
+        },
+        rate_limits: config.rate_limits,
+        session_ttl: config.session_ttl,
+        status_key: config.status_key.as_ref().map(|key| TokenHash::of(key.expose_secret())),
+    }
 }
 
 /// Takes signals for as long as they matter, so that the task does not outlive the server.
@@ -82,7 +116,7 @@ async fn signals_until_stopped(signals: impl Future<Output = ()>, shutdown: Shut
 }
 
 /// A database elsewhere has a lock of its own: two servers with two data directories may name the same one.
-fn lock_database(config: &Config) -> anyhow::Result<Option<Lock>> {
+pub(super) fn lock_database(config: &Config) -> anyhow::Result<Option<Lock>> {
     let DatabaseUrl::Sqlite(path) = &config.database_url else { return Ok(None) };
     if path.parent() == Some(&config.data_dir) {
         return Ok(None);
@@ -99,26 +133,11 @@ async fn open_stores(
     tracker: &TaskTracker,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Stores> {
-    let path = match &config.database_url {
-        DatabaseUrl::Memory => {
-            tracing::warn!("the database is in memory: everything is lost when the server stops");
-            return Ok(Stores::of(&Arc::new(InMemoryStorage::new())));
-        }
-        DatabaseUrl::Sqlite(path) => path.clone(),
+    let DatabaseUrl::Sqlite(path) = &config.database_url else {
+        tracing::warn!("the database is in memory: everything is lost when the server stops");
+        return Ok(Stores::of(&Arc::new(InMemoryStorage::new())));
     };
-    let kept = data_dir.key(VAULT_KEY)?;
-    let key = kept.unwrap_or_else(|| random(&**entropy));
-    let vault = Arc::new(SealingVault::new(&key, Arc::clone(entropy)));
-    let shown = path.display().to_string();
-    let storage = SqlStorage::open(StorageUrl::Sqlite(path), vault).await;
-    let storage = storage.with_context(|| {
-        let key = config.data_dir.join(VAULT_KEY);
-        format!("the database {shown}, with the key in {}, cannot be used", key.display())
-    })?;
-    if kept.is_none() {
-        // Only now: a database with secrets in it has refused the new key.
-        data_dir.keep_key(VAULT_KEY, &key)?;
-    }
+    let storage = secrets::open_storage(config, path, data_dir, entropy).await?;
     let stores = Stores::of(&storage);
     let stop = shutdown.soft.clone();
     tracker.spawn(async move { storage.keep_up(stop).await });
@@ -126,11 +145,14 @@ async fn open_stores(
 }
 
 /// Says where the server is. The first line is for programs that wait for it; a person gets the rest.
-fn announce(address: SocketAddr, config: &Config) {
+fn announce(address: SocketAddr, public_url: &str, config: &Config) {
     let mut out = std::io::stdout().lock();
     let for_a_person = if out.is_terminal() {
-        let show = config.token_command();
-        format!("\n  Open        http://{address}/\n  Your token  {show}\n  Stop        Ctrl-C\n\n")
+        let show = config.command("token show");
+        let pair = config.command("pair");
+        format!(
+            "\n  Open         {public_url}/\n  Your token   {show}\n  Add a phone  {pair}\n  Stop         Ctrl-C\n\n"
+        )
     } else {
         String::new()
     };
@@ -163,26 +185,30 @@ pub async fn run(
     shutdown: Shutdown,
     deadline: Duration,
 ) -> Result<(), RunError> {
-    let App { router, agent, stop } = app;
+    let App { router, agent, tokens, logins, apps, stop } = app;
     let mut server = tracker.spawn(serve_connections(listener, router, stop.clone()));
     let mut answering = tracker.spawn(workers::answer_turns(Arc::clone(&agent), stop.clone()));
-    tracker.spawn(workers::clean_up(Arc::clone(&agent), stop.clone()));
+    tracker.spawn(workers::clean_up(Arc::clone(&agent), logins, apps, stop.clone()));
+    tracker.spawn(workers::store_uses(tokens, stop.clone()));
 
+    // Told to stop, they end too, and may be quicker than this looks.
+    let (mut server_end, mut answering_end) = (None, None);
     tokio::select! {
-        // Asked in this order: told to stop, the others end too.
-        biased;
         () = stop.cancelled() => {}
-        ended = &mut server => return Err(RunError::PartFailed(format!("listening: {ended:?}"))),
-        ended = &mut answering => return Err(RunError::PartFailed(format!("answering: {ended:?}"))),
+        end = &mut server => server_end = Some(end),
+        end = &mut answering => answering_end = Some(end),
+    }
+    if !stop.is_cancelled() {
+        return Err(RunError::PartFailed(format!("listening: {server_end:?}, answering: {answering_end:?}")));
     }
     tracing::info!("stopping: no new work, waiting for what is open");
 
     let finish = async {
-        let answered = answering.await;
+        let answering_end = if let Some(end) = answering_end { end } else { answering.await };
         // Whoever waits for a turn that was not begun is told that it takes longer; it will be answered after the next start.
         agent.stop_waiting();
-        server.await.map_err(|error| error.to_string())?;
-        answered.map_err(|error| error.to_string())
+        let server_end = if let Some(end) = server_end { end } else { server.await };
+        server_end.and(answering_end).map_err(|error| error.to_string())
     };
     let finished = tokio::select! {
         finished = finish => finished.map_err(RunError::PartFailed),

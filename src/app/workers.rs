@@ -2,6 +2,9 @@
 
 use crate::domain::agent::service::{Agent, LEASE};
 use crate::domain::agent::{ClaimedTurn, TurnId};
+use crate::domain::auth::service::Tokens;
+use crate::domain::auth::service::apps::Apps;
+use crate::domain::auth::service::logins::Logins;
 use crate::ports::store::StoreError;
 use futures_util::FutureExt;
 use std::collections::HashSet;
@@ -9,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 /// How many turns may be claimed beyond those that run, so that the next is at hand while an answer is being stored.
@@ -24,6 +27,9 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// How often what is not needed any more is dropped.
 const CLEAN_UP: Duration = Duration::from_secs(600);
 
+/// How often it is stored when credentials were last used: one write for all of them, instead of one a request.
+const STORE_USES: Duration = Duration::from_secs(15);
+
 /// Answers turns until `stop`, then finishes those that run. Turns that were claimed and do not run yet are left to the
 /// next start.
 ///
@@ -34,8 +40,7 @@ pub async fn answer_turns(agent: Arc<Agent>, stop: CancellationToken) {
     let most = agent.limits().max_concurrent + CLAIMED_AHEAD;
     let mut tasks: JoinSet<TurnId> = JoinSet::new();
     let mut held: HashSet<TurnId> = HashSet::new();
-    let mut renewal = interval(LEASE / 3);
-    renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut renewal = every(LEASE / 3);
 
     while !stop.is_cancelled() {
         let room = most - tasks.len();
@@ -123,20 +128,43 @@ async fn answer(agent: Arc<Agent>, turn: ClaimedTurn, running: Arc<Semaphore>, s
 }
 
 /// Drops what is not needed any more, now and then, until `stop`.
-pub async fn clean_up(agent: Arc<Agent>, stop: CancellationToken) {
+pub async fn clean_up(agent: Arc<Agent>, logins: Arc<Logins>, apps: Arc<Apps>, stop: CancellationToken) {
     let cleaning = async {
-        let mut often = interval(CLEAN_UP);
-        often.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut often = every(CLEAN_UP);
         loop {
             often.tick().await;
-            match agent.forget_old_answers().await {
-                Ok(0) => {}
-                Ok(forgotten) => tracing::debug!(forgotten, "dropped answers that nobody can ask for any more"),
-                Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "old answers could not be dropped");
-                }
-            }
+            report("answers that nobody can ask for any more", agent.forget_old_answers().await);
+            report("login sessions and pairing codes that have ended", logins.forget_ended().await);
+            report("codes and refresh tokens of apps that have ended", apps.forget_ended().await);
         }
     };
     stop.run_until_cancelled(cleaning).await;
+}
+
+fn report(what: &str, dropped: Result<u64, StoreError>) {
+    match dropped {
+        Ok(0) => {}
+        Ok(dropped) => tracing::debug!(dropped, "dropped {what}"),
+        Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "could not drop {what}"),
+    }
+}
+
+/// Stores when credentials were last used, now and then until `stop`, and once more then.
+pub async fn store_uses(tokens: Arc<Tokens>, stop: CancellationToken) {
+    let mut often = every(STORE_USES);
+    loop {
+        let stopped = stop.run_until_cancelled(often.tick()).await.is_none();
+        if let Err(error) = tokens.store_uses().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "when credentials were last used is not stored");
+        }
+        if stopped {
+            return;
+        }
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut often = interval(period);
+    often.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    often
 }
