@@ -4,9 +4,12 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod access;
 mod agent;
 mod audit;
+mod auth;
 mod bodies;
+mod cors;
 mod deliveries;
 mod errors;
 mod gate;

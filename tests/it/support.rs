@@ -17,7 +17,7 @@ pub use app::{MASTER_TOKEN, START, TestApp};
 pub use failing::{FAULT, Failure};
 pub use promises::{Operation, operations};
 pub use response::{Response, Stream};
-pub use user::{Call, User};
+pub use user::{Call, HERE, User, connection};
 
 use std::time::Duration;
 

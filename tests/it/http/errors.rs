@@ -1,12 +1,13 @@
 //! What clients are told when the storage fails, and what is left behind: nothing. Also what all answers have in common.
 
-use crate::support::{Call, FAULT, Failure, Operation, TestApp, User, operations};
+use crate::support::{Call, FAULT, Failure, MASTER_TOKEN, Operation, START, TestApp, User, operations};
 use axum::http::Method;
 use futures_util::{FutureExt, StreamExt};
+use pawport::domain::auth::token::TokenHash;
 use pawport::domain::session::Role;
 use pawport::domain::text::PageLimit;
 use pawport::domain::time::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fmt::Write;
 use std::pin::pin;
 
@@ -14,13 +15,51 @@ const INTERNAL: &str = "Internal server error; the log of the server has the rea
 const UNAVAILABLE: &str = "The storage cannot be reached at the moment; try again later";
 
 /// Operations that ask no store.
-const WITHOUT_STORE: [&str; 5] = ["version", "read_agent_status", "stream_agent_status", "describe_api", "alive"];
+const WITHOUT_STORE: [&str; 7] = [
+    "version",
+    "read_agent_status",
+    "stream_agent_status",
+    "describe_api",
+    "alive",
+    "read_caller",
+    "describe_authorization",
+];
+
+/// What an app asks for.
+const ASKED: &str = "?client_id=pocketpaw-desktop&redirect_uri=http://localhost:1\
+     &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+/// The same with what goes with it to the end.
+fn authorization() -> Value {
+    json!({
+        "client_id": "pocketpaw-desktop", "redirect_uri": "http://localhost:1", "decision": "allow",
+        "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", "grant_type": "authorization_code",
+        "code_verifier": "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
+    })
+}
 
 /// Tells why the storage failed, since that is what it is for. See `health.rs`.
 const TELLS_THE_REASON: &str = "ready";
 
+/// What calls need to find what they are about.
+struct Known {
+    secret: String,
+    api_key: String,
+    session: String,
+    session_token: String,
+    form_token: String,
+    code: String,
+    app_token: String,
+}
+
+/// `body` with another member.
+fn with(mut body: Value, name: &str, value: &str) -> Value {
+    body[name] = json!(value);
+    body
+}
+
 /// An app with something of everything, the same in every run.
-async fn app() -> (TestApp, String) {
+async fn app() -> (TestApp, Known) {
     let app = TestApp::new();
     app.say("websocket_a", Role::User, "hello").await;
     app.say("websocket_a", Role::Assistant, "hi").await;
@@ -30,24 +69,68 @@ async fn app() -> (TestApp, String) {
         let call = app.anonymous().call(Method::POST, "/webhook/inbound/ci").header("x-webhook-secret", &secret);
         call.body("{}").send().await.assert_status(200);
     }
-    (app, secret)
+    let user = app.token_user();
+    let api_key = user.post("/api/v1/auth/api-keys", json!({ "name": "k" })).await.json();
+    let login = user.call(Method::POST, "/api/auth/session").send().await.json();
+    let sessions = user.get("/api/v1/auth/sessions").await.json();
+    user.call(Method::POST, "/api/v1/auth/pairing").send().await.assert_status(200);
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let asked = user.get(&format!("/api/v1/oauth/authorize/request{ASKED}")).await.json();
+    let form_token = text(&asked["form_token"]);
+    let allow = async || {
+        let answer =
+            user.post("/api/v1/oauth/authorize/consent", with(authorization(), "form_token", &form_token)).await;
+        let redirect = text(&answer.json()["redirect"]);
+        redirect.split(['=', '&']).nth(1).expect("a code").to_owned()
+    };
+    let (spent, code) = (allow().await, allow().await);
+    let app_tokens = user.post("/api/v1/oauth/token", with(authorization(), "code", &spent)).await.json();
+    let known = Known {
+        secret,
+        api_key: text(&api_key["id"]),
+        session: text(&sessions[0]["id"]),
+        session_token: text(&login["session_token"]),
+        app_token: text(&app_tokens["access_token"]),
+        form_token,
+        code,
+    };
+    (app, known)
 }
 
 /// A call of the operation that would change or find something.
-fn example(user: &User, operation: &Operation, secret: &str) -> Call {
+fn example(user: &User, operation: &Operation, known: &Known) -> Call {
     let method = Method::from_bytes(operation.method.as_bytes()).expect("a method");
     let call = |query: &str| user.call(method.clone(), &format!("{}{query}", operation.path_with("websocket_a")));
     match operation.id.trim_end_matches("_v1") {
-        "list_audit_entries" | "list_sessions" | "list_sessions_bare" | "create_session" | "list_webhooks"
-        | "read_history" | "export_session" | "remove_session" => call(""),
+        "list_audit_entries"
+        | "list_sessions"
+        | "list_sessions_bare"
+        | "create_session"
+        | "list_webhooks"
+        | "read_history"
+        | "export_session"
+        | "remove_session"
+        | "exchange_credential"
+        | "regenerate_token"
+        | "list_auth_sessions"
+        | "list_api_keys"
+        | "show_qr_code"
+        | "create_pairing" => call(""),
+        "log_in" => call("").json(&json!({ "token": MASTER_TOKEN })),
+        "log_out" => call("").header("cookie", format!("pocketpaw_session={}", known.session_token)),
+        "revoke_auth_session" => user.call(method, &operation.path_with(&known.session)),
+        "revoke_api_key" | "rotate_api_key" => user.call(method, &operation.path_with(&known.api_key)),
         "search_sessions" => call("?q=hello"),
         "read_history_by_query" | "export_session_by_query" => call("?id=websocket_a"),
         "rename_session" | "rename_session_put" => call("").json(&json!({ "title": "x" })),
-        "add_webhook" => call("").json(&json!({ "name": "new" })),
+        "add_webhook" | "create_api_key" => call("").json(&json!({ "name": "new" })),
         "remove_webhook" | "regenerate_webhook_secret" => call("").json(&json!({ "name": "ci" })),
+        "answer_authorization" => call("").json(&with(authorization(), "form_token", &known.form_token)),
+        "issue_app_tokens" => call("").json(&with(authorization(), "code", &known.code)),
+        "revoke_app_tokens" => call("").json(&json!({ "token": known.app_token })),
         "deliver" => {
             let call = user.call(method, "/webhook/inbound/ci?wait=false");
-            call.header("x-webhook-secret", secret).json(&json!({ "content": "x" }))
+            call.header("x-webhook-secret", &known.secret).json(&json!({ "content": "x" }))
         }
         other => panic!("there is no example for {other}; add one"),
     }
@@ -66,6 +149,9 @@ async fn dump(app: &TestApp) -> String {
     for webhook in stores.webhooks.list().await.unwrap() {
         writeln!(text, "{webhook:?} {}", webhook.secret.expose()).unwrap();
     }
+    let epoch = TokenHash::of(MASTER_TOKEN).fingerprint();
+    writeln!(text, "{:?}", stores.auth_sessions.list(&epoch, START, everything).await.unwrap()).unwrap();
+    writeln!(text, "{:?}", stores.api_keys.list().await.unwrap()).unwrap();
     writeln!(text, "{:?}", stores.audit.recent(everything).await.unwrap()).unwrap();
     // Last, since it changes what it shows.
     let claimed = stores.turns.claim(1_000, Timestamp(0), Timestamp(i64::MAX)).await.unwrap();
@@ -86,10 +172,10 @@ async fn fails_cleanly(
     expected: (u16, &str),
     untouched: &str,
 ) -> bool {
-    let (app, secret) = app().await;
+    let (app, known) = app().await;
     let mut heard = app.listen();
     app.fail_call(nth, failure);
-    let answer = example(&app.token_user(), operation, &secret).try_send().await;
+    let answer = example(&app.token_user(), operation, &known).try_send().await;
     if !app.has_failed() {
         answer.expect("a whole answer").assert_status(200);
         return false;
@@ -136,7 +222,8 @@ async fn what_asks_no_store_does_not_depend_on_one() {
     for operation in operations().iter().filter(|it| WITHOUT_STORE.contains(&it.id.trim_end_matches("_v1"))) {
         let (app, _) = app().await;
         app.fail_call(1, Failure::Unavailable);
-        let answer = app.token_user().open(&operation.path).await;
+        let query = if operation.id == "describe_authorization" { ASKED } else { "" };
+        let answer = app.token_user().open(&format!("{}{query}", operation.path)).await;
         assert_eq!((answer.status.as_u16(), app.has_failed()), (200, false), "{}", operation.id);
     }
 }
@@ -148,10 +235,10 @@ async fn an_operation_that_failed_works_the_next_time() {
         if WITHOUT_STORE.contains(&id) || id == TELLS_THE_REASON {
             continue;
         }
-        let (app, secret) = app().await;
+        let (app, known) = app().await;
         app.fail_call(1, Failure::Unavailable);
-        example(&app.token_user(), operation, &secret).send().await.assert_status(503);
-        example(&app.token_user(), operation, &secret).send().await.assert_status(200);
+        example(&app.token_user(), operation, &known).send().await.assert_status(503);
+        example(&app.token_user(), operation, &known).send().await.assert_status(200);
     }
 }
 
@@ -191,9 +278,9 @@ async fn a_refusal_that_cannot_be_written_down_is_a_refusal() {
 #[tokio::test]
 async fn a_proof_that_cannot_be_checked_is_to_be_sent_again() {
     for secret in ["wrong", "the right one"] {
-        let (app, right) = app().await;
+        let (app, known) = app().await;
         app.fail_call(1, Failure::Unavailable);
-        let secret = if secret == "wrong" { secret } else { &*right };
+        let secret = if secret == "wrong" { secret } else { &*known.secret };
         let call = app.anonymous().call(Method::POST, "/webhook/inbound/ci").header("x-webhook-secret", secret);
         call.body("{}").send().await.assert_error(503, UNAVAILABLE);
         assert_eq!(dump(&app).await, untouched().await);
@@ -250,10 +337,12 @@ async fn a_panic_is_an_answer_like_any_other() {
     insta::assert_debug_snapshot!(answer.headers(), @r#"
     {
         "content-type": "application/json",
+        "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
         "x-content-type-options": "nosniff",
         "x-frame-options": "DENY",
         "referrer-policy": "strict-origin-when-cross-origin",
         "permissions-policy": "camera=(), microphone=(), geolocation=()",
+        "strict-transport-security": "max-age=31536000; includeSubDomains",
         "x-request-id": "1",
     }
     "#);

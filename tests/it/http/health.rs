@@ -61,7 +61,11 @@ async fn the_first_page_says_what_this_is() {
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     assert!(page.text().contains("pawport token show"));
     assert_loads_nothing_from_elsewhere(page.text());
-    assert!(!page.text().contains("<script"), "it holds no data and needs no script");
+    assert_eq!(page.header("cache-control"), "no-store", "the address may have a code in it");
+    for file in ["pawport.js", "pawport.css", "pawport.svg"] {
+        assert!(page.text().contains(&format!("\"/static/{file}\"")), "{file}");
+        app.anonymous().get(&format!("/static/{file}")).await.assert_status(200);
+    }
     app.anonymous().get("/index.html").await.assert_status(401);
 }
 

@@ -1,6 +1,6 @@
 //! The app under test, put together as the program does it, from parts that a test controls.
 
-use super::failing::{FailingStores, Failure};
+use super::failing::{FailingCredentials, FailingStores, Failure};
 use super::soon;
 use super::user::User;
 use axum::Router;
@@ -8,13 +8,16 @@ use futures_util::FutureExt;
 use pawport::adapters::agents::builtin::BuiltinAgent;
 use pawport::adapters::events::BroadcastEvents;
 use pawport::adapters::fake::{ManualClock, SeededEntropy};
-use pawport::adapters::in_memory::{InMemoryCredentials, InMemoryStorage};
+use pawport::adapters::in_memory::InMemoryStorage;
 use pawport::app::{App, Parts, Settings};
 use pawport::domain::agent::service::{Agent, AgentLimits};
-use pawport::domain::auth::AccessToken;
-use pawport::domain::auth::service::Tokens;
+use pawport::domain::auth::login::SessionTtl;
+use pawport::domain::auth::rate::RateLimits;
+use pawport::domain::auth::service::MasterToken;
+use pawport::domain::auth::token::AccessToken;
 use pawport::domain::session::{MessageText, Metadata, NewMessage, Role, SessionId};
 use pawport::domain::time::Timestamp;
+use pawport::http::client::Policy;
 use pawport::ports::agent::AgentRunner;
 use pawport::ports::clock::Clock;
 use pawport::ports::entropy::Entropy;
@@ -44,6 +47,7 @@ pub struct TestApp {
     /// What is stored. Calls through it never fail and do not count.
     pub stores: Stores,
     failing: Arc<FailingStores>,
+    keeper: Arc<FailingCredentials>,
     events: Arc<BroadcastEvents>,
     /// Ends the event streams.
     pub stop: CancellationToken,
@@ -52,20 +56,35 @@ pub struct TestApp {
 impl TestApp {
     /// The built-in agent, five sessions at once, room for 100 turns.
     pub fn new() -> Self {
-        Self::with(Arc::new(BuiltinAgent), 100)
+        Self::with(Arc::new(BuiltinAgent), 100, false, |_| {})
+    }
+
+    /// Told something else than usual: names, limits, keys.
+    pub fn told(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::with(Arc::new(BuiltinAgent), 100, false, change)
+    }
+
+    /// The same, and its access token is configured, so that it cannot be changed.
+    pub fn configured(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::with(Arc::new(BuiltinAgent), 100, true, change)
     }
 
     /// Another agent.
     pub fn with_agent(runner: Arc<dyn AgentRunner>) -> Self {
-        Self::with(runner, 100)
+        Self::with(runner, 100, false, |_| {})
     }
 
     /// Room for that many unfinished turns.
     pub fn with_capacity(queue_capacity: u64) -> Self {
-        Self::with(Arc::new(BuiltinAgent), queue_capacity)
+        Self::with(Arc::new(BuiltinAgent), queue_capacity, false, |_| {})
     }
 
-    fn with(runner: Arc<dyn AgentRunner>, queue_capacity: u64) -> Self {
+    fn with(
+        runner: Arc<dyn AgentRunner>,
+        queue_capacity: u64,
+        is_configured: bool,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let stores = Stores::of(&Arc::new(InMemoryStorage::new()));
         let failing = Arc::new(FailingStores::over(stores.clone()));
         let clock = Arc::new(ManualClock::at(START));
@@ -75,22 +94,40 @@ impl TestApp {
         let stop = CancellationToken::new();
 
         let token = AccessToken::parse(&SecretString::from(MASTER_TOKEN)).expect("a good token");
-        // A token that is given is neither loaded nor stored, so there is nothing to wait for.
-        let tokens = Tokens::open(Some(token), Arc::new(InMemoryCredentials::new()), &*entropy).now_or_never();
-        let tokens = tokens.expect("nothing to wait for").expect("a good token");
+        let keeper = Arc::new(FailingCredentials::over(token.clone()));
+        let master = if is_configured {
+            MasterToken::configured(token)
+        } else {
+            // What is in memory is there at once.
+            let opened = MasterToken::open(Arc::clone(&keeper) as _, &*entropy).now_or_never();
+            opened.expect("nothing to wait for").expect("a good token")
+        };
         let parts = Parts {
             stores: Stores::of(&failing),
             clock: Arc::clone(&clock) as _,
             entropy,
             events: Arc::clone(&events) as _,
             runner,
-            tokens: Arc::new(tokens),
+            master,
         };
         let limits = AgentLimits { max_concurrent: 5, queue_capacity };
-        let settings = Settings { limits, public_url: PUBLIC_URL.to_owned() };
+        let mut settings = Settings {
+            limits,
+            public_url: PUBLIC_URL.to_owned(),
+            policy: Policy {
+                public_url: Some(PUBLIC_URL.to_owned()),
+                localhost_auth_bypass: true,
+                url_tokens: true,
+                ..Policy::default()
+            },
+            rate_limits: RateLimits { api: None, auth: None, ws: None, key: None },
+            session_ttl: SessionTtl::from_hours(24).expect("a sensible time"),
+            status_key: None,
+        };
+        change(&mut settings);
         let app = App::build(settings, parts, stop.clone());
         phases.is_built.store(true, Ordering::SeqCst);
-        Self { app, clock, stores, failing, events, stop }
+        Self { app, clock, stores, failing, keeper, events, stop }
     }
 
     /// The router.
@@ -105,7 +142,12 @@ impl TestApp {
 
     /// Somebody who has the master token.
     pub fn token_user(&self) -> User {
-        User::new(self.router(), Some(MASTER_TOKEN))
+        User::new(self.router(), Some(MASTER_TOKEN.into()))
+    }
+
+    /// Somebody who shows that token, whatever it is.
+    pub fn user_with(&self, token: &str) -> User {
+        User::new(self.router(), Some(token.to_owned().into()))
     }
 
     /// Somebody without credentials.
@@ -126,6 +168,11 @@ impl TestApp {
     /// Whether the call that was to fail was made.
     pub fn has_failed(&self) -> bool {
         self.failing.has_failed()
+    }
+
+    /// Whether the next access token cannot be kept.
+    pub fn fail_to_keep(&self, fails: bool) {
+        self.keeper.fail(fails);
     }
 
     /// How many calls of a store the app has made.

@@ -1,20 +1,30 @@
 //! Stores that fail when they are told to.
 
 use async_trait::async_trait;
+use pawport::adapters::in_memory::InMemoryCredentials;
 use pawport::domain::agent::{ClaimedTurn, TurnId, TurnState};
 use pawport::domain::audit::AuditEntry;
+use pawport::domain::auth::api_key::{ApiKey, ApiKeyId};
+use pawport::domain::auth::login::AuthSession;
+use pawport::domain::auth::oauth::Ticket;
+use pawport::domain::auth::pairing::Pairing;
+use pawport::domain::auth::token::{AccessToken, TokenHash};
 use pawport::domain::session::{
     Message, NewMessage, SearchHit, SearchQuery, SessionId, SessionPage, SessionSummary, SessionTitle,
 };
 use pawport::domain::text::PageLimit;
 use pawport::domain::time::Timestamp;
 use pawport::domain::webhook::{Webhook, WebhookName, WebhookSecret};
+use pawport::ports::api_keys::ApiKeyStore;
 use pawport::ports::audit::AuditLog;
+use pawport::ports::auth_sessions::AuthSessionStore;
+use pawport::ports::credentials::{CredentialError, CredentialStore};
+use pawport::ports::oauth::TicketStore;
 use pawport::ports::sessions::SessionStore;
 use pawport::ports::store::{StoreError, StoreProbe, Stores};
 use pawport::ports::turns::{Enqueue, Enqueued, TurnQueue};
 use pawport::ports::webhooks::WebhookStore;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What every failure has as its cause. No client may ever read it.
@@ -212,6 +222,115 @@ impl TurnQueue for FailingStores {
 }
 
 #[async_trait]
+impl AuthSessionStore for FailingStores {
+    async fn insert(&self, session: &AuthSession, entry: &AuditEntry) -> Result<(), StoreError> {
+        self.pass()?.auth_sessions.insert(session, entry).await
+    }
+
+    async fn find_by_hash(&self, hash: &TokenHash) -> Result<Option<AuthSession>, StoreError> {
+        self.pass()?.auth_sessions.find_by_hash(hash).await
+    }
+
+    async fn list(&self, epoch: &str, now: Timestamp, limit: PageLimit) -> Result<Vec<AuthSession>, StoreError> {
+        self.pass()?.auth_sessions.list(epoch, now, limit).await
+    }
+
+    async fn revoke(&self, id: &str, entry: &AuditEntry) -> Result<bool, StoreError> {
+        self.pass()?.auth_sessions.revoke(id, entry).await
+    }
+
+    async fn touch(&self, uses: &[(String, Timestamp)]) -> Result<(), StoreError> {
+        self.pass()?.auth_sessions.touch(uses).await
+    }
+
+    async fn insert_pairing(&self, pairing: &Pairing, entry: &AuditEntry) -> Result<(), StoreError> {
+        self.pass()?.auth_sessions.insert_pairing(pairing, entry).await
+    }
+
+    async fn find_pairing(&self, hash: &TokenHash) -> Result<Option<Pairing>, StoreError> {
+        self.pass()?.auth_sessions.find_pairing(hash).await
+    }
+
+    async fn redeem(&self, hash: &TokenHash, session: &AuthSession, entry: &AuditEntry) -> Result<bool, StoreError> {
+        self.pass()?.auth_sessions.redeem(hash, session, entry).await
+    }
+
+    async fn end_all(&self, entry: &AuditEntry) -> Result<u64, StoreError> {
+        self.pass()?.auth_sessions.end_all(entry).await
+    }
+
+    async fn forget_ended(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.pass()?.auth_sessions.forget_ended(now).await
+    }
+}
+
+#[async_trait]
+impl ApiKeyStore for FailingStores {
+    async fn insert(&self, key: &ApiKey, entry: &AuditEntry) -> Result<(), StoreError> {
+        self.pass()?.api_keys.insert(key, entry).await
+    }
+
+    async fn find(&self, id: &ApiKeyId) -> Result<Option<ApiKey>, StoreError> {
+        self.pass()?.api_keys.find(id).await
+    }
+
+    async fn find_by_hash(&self, hash: &TokenHash) -> Result<Option<ApiKey>, StoreError> {
+        self.pass()?.api_keys.find_by_hash(hash).await
+    }
+
+    async fn list(&self) -> Result<Vec<ApiKey>, StoreError> {
+        self.pass()?.api_keys.list().await
+    }
+
+    async fn revoke(&self, id: &ApiKeyId, at: Timestamp, entry: &AuditEntry) -> Result<bool, StoreError> {
+        self.pass()?.api_keys.revoke(id, at, entry).await
+    }
+
+    async fn rotate(
+        &self,
+        id: &ApiKeyId,
+        at: Timestamp,
+        successor: &ApiKey,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        self.pass()?.api_keys.rotate(id, at, successor, entry).await
+    }
+
+    async fn touch(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<(), StoreError> {
+        self.pass()?.api_keys.touch(uses).await
+    }
+}
+
+#[async_trait]
+impl TicketStore for FailingStores {
+    async fn insert(&self, ticket: &Ticket, entry: &AuditEntry) -> Result<(), StoreError> {
+        self.pass()?.tickets.insert(ticket, entry).await
+    }
+
+    async fn find(&self, hash: &TokenHash) -> Result<Option<Ticket>, StoreError> {
+        self.pass()?.tickets.find(hash).await
+    }
+
+    async fn exchange(
+        &self,
+        hash: &TokenHash,
+        session: &AuthSession,
+        successor: &Ticket,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        self.pass()?.tickets.exchange(hash, session, successor, entry).await
+    }
+
+    async fn end_family(&self, family: &str, entry: &AuditEntry) -> Result<bool, StoreError> {
+        self.pass()?.tickets.end_family(family, entry).await
+    }
+
+    async fn forget_ended(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.pass()?.tickets.forget_ended(now).await
+    }
+}
+
+#[async_trait]
 impl AuditLog for FailingStores {
     async fn record(&self, entry: &AuditEntry) -> Result<(), StoreError> {
         self.pass()?.audit.record(entry).await
@@ -226,5 +345,37 @@ impl AuditLog for FailingStores {
 impl StoreProbe for FailingStores {
     async fn check(&self) -> Result<(), StoreError> {
         self.pass()?.probe.check().await
+    }
+}
+
+/// Keeps the master token, unless it is told to fail.
+pub struct FailingCredentials {
+    inner: InMemoryCredentials,
+    fails: AtomicBool,
+}
+
+impl FailingCredentials {
+    /// `token` is kept already.
+    pub fn over(token: AccessToken) -> Self {
+        Self { inner: InMemoryCredentials::with(token), fails: AtomicBool::new(false) }
+    }
+
+    /// Whether to fail from now on.
+    pub fn fail(&self, fails: bool) {
+        self.fails.store(fails, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl CredentialStore for FailingCredentials {
+    async fn load(&self) -> Result<Option<AccessToken>, CredentialError> {
+        self.inner.load().await
+    }
+
+    async fn replace(&self, token: &AccessToken) -> Result<(), CredentialError> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(CredentialError(FAULT.to_owned()));
+        }
+        self.inner.replace(token).await
     }
 }

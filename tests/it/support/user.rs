@@ -4,8 +4,11 @@ use super::promises;
 use super::response::{Broken, Response, Stream};
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, Method, Request, header};
+use axum::http::{HeaderName, HeaderValue, Method, Request, Version, header};
+use pawport::http::client::Connection;
 use serde_json::Value;
+use std::borrow::Cow;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 use tower::ServiceExt;
 
@@ -13,15 +16,32 @@ use tower::ServiceExt;
 /// virtual time.
 const PATIENCE: Duration = Duration::from_secs(310);
 
+/// What callers call the server, unless they say otherwise.
+pub const HOST: &str = "paw.example.org";
+
+/// Where callers are, unless they say otherwise: on another machine.
+pub const ELSEWHERE: Connection = connection([203, 0, 113, 7], [192, 0, 2, 10]);
+
+/// On the machine of the server.
+pub const HERE: Connection = connection([127, 0, 0, 1], [127, 0, 0, 1]);
+
+/// From one address to another.
+pub const fn connection(peer: [u8; 4], local: [u8; 4]) -> Connection {
+    const fn socket([a, b, c, d]: [u8; 4], port: u16) -> SocketAddr {
+        SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), port))
+    }
+    Connection { peer: socket(peer, 50_000), local: socket(local, 8000) }
+}
+
 /// A caller with or without a token.
 #[derive(Clone)]
 pub struct User {
     router: Router,
-    token: Option<&'static str>,
+    token: Option<Cow<'static, str>>,
 }
 
 impl User {
-    pub fn new(router: Router, token: Option<&'static str>) -> Self {
+    pub fn new(router: Router, token: Option<Cow<'static, str>>) -> Self {
         Self { router, token }
     }
 
@@ -30,8 +50,10 @@ impl User {
         let mut request = Request::new(Body::empty());
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().unwrap_or_else(|error| panic!("{path} is no path: {error}"));
+        request.headers_mut().insert(header::HOST, HeaderValue::from_static(HOST));
+        request.extensions_mut().insert(ELSEWHERE);
         let call = Call { router: self.router.clone(), path: path.to_owned(), request };
-        match self.token {
+        match &self.token {
             Some(token) => call.header("authorization", format!("Bearer {token}").as_bytes()),
             None => call,
         }
@@ -74,6 +96,36 @@ impl Call {
         let name: HeaderName = name.parse().unwrap_or_else(|error| panic!("{name} is no header: {error}"));
         let value = HeaderValue::from_bytes(value.as_ref()).expect("bytes that a header may have");
         self.request.headers_mut().append(name, value);
+        self
+    }
+
+    /// Another header in place of what there is under that name.
+    pub fn instead(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.request.headers_mut().remove(name);
+        self.header(name, value)
+    }
+
+    /// Nothing under that name.
+    pub fn without(mut self, name: &str) -> Self {
+        self.request.headers_mut().remove(name);
+        self
+    }
+
+    /// From elsewhere than usual.
+    pub fn from(mut self, connection: Connection) -> Self {
+        self.request.extensions_mut().insert(connection);
+        self
+    }
+
+    /// From the machine of the server, by one of its own names.
+    #[expect(clippy::wrong_self_convention, reason = "it reads as a sentence")]
+    pub fn from_here(self) -> Self {
+        self.from(HERE).instead("host", "127.0.0.1:8000")
+    }
+
+    /// In another version of HTTP.
+    pub fn version(mut self, version: Version) -> Self {
+        *self.request.version_mut() = version;
         self
     }
 

@@ -2,7 +2,7 @@
 //! waits for, so time passes exactly and at once.
 
 use super::{STATUS, app_with, ask};
-use crate::support::{Stream, TestApp, soon};
+use crate::support::{Response, Stream, TestApp, User, soon};
 use pawport::adapters::fake::Script;
 use serde_json::Value;
 use std::time::Duration;
@@ -14,7 +14,11 @@ const KEEP_ALIVE: &str = ":\n\n";
 
 /// An open stream, after its first frame.
 async fn follow(app: &TestApp) -> Stream {
-    let mut stream = app.token_user().open(STREAM).await;
+    followed_by(&app.token_user()).await
+}
+
+async fn followed_by(user: &User) -> Stream {
+    let mut stream = user.open(STREAM).await;
     assert_eq!(stream.status, 200);
     let first = stream.next().await.expect("a first frame");
     assert!(first.starts_with("event: status\nid: "), "{first}");
@@ -214,15 +218,27 @@ async fn all_streams_end_when_the_server_stops() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_are_64_streams_at_most() {
+async fn there_are_64_streams_at_most_and_16_of_one() {
     let app = TestApp::new();
-    let mut streams = Vec::new();
-    for _ in 0..64 {
-        streams.push(follow(&app).await);
+    let mut keys = Vec::new();
+    for _ in 0..3 {
+        keys.push(crate::http::auth::key(&app, &[]).await.token);
     }
-    let refused = app.token_user().get(STREAM).await;
-    refused.assert_error(503, "Too many event streams are open; close one, or read /api/v1/agent/status instead");
-    assert_eq!(refused.header("retry-after"), "1");
+    let users: Vec<_> = keys.iter().map(|key| app.user_with(key)).chain([app.token_user()]).collect();
+    let mut streams = Vec::new();
+    for user in &users {
+        let refused = |answer: &Response| {
+            let detail = "Too many event streams are open; close one, or read /api/v1/agent/status instead";
+            answer.assert_error(503, detail);
+            assert_eq!(answer.header("retry-after"), "1");
+        };
+        for _ in 0..16 {
+            streams.push(followed_by(user).await);
+        }
+        refused(&user.get(STREAM).await);
+    }
+    let another = crate::http::auth::key(&app, &[]).await;
+    app.user_with(&another.token).get(STREAM).await.assert_status(503);
     app.token_user().get(STATUS).await.assert_status(200);
     // Those who are there go on.
     assert_eq!(streams[63].next().await.as_deref(), Some(KEEP_ALIVE));

@@ -76,6 +76,7 @@ async fn the_log_says_which_slot_was_tried() {
         "action": "webhook_refused",
         "actor": "webhook",
         "context": {
+          "address": "203.0.113.7",
           "left_out": 0
         },
         "id": "01a206b4-7b08-7c76-94ec-fd7b0b623b80",
@@ -86,11 +87,11 @@ async fn the_log_says_which_slot_was_tried() {
       }
     ]
     "#);
-    for (name, target) in [("nope", "nope"), ("bad%20name%0A", "(not a webhook name)"), ("%FF", "(not a webhook name)")]
-    {
+    // What is no slot's name may be anything, a secret in the wrong place for instance.
+    for name in ["nope", "bad%20name%0A", "%FF"] {
         let call = app.anonymous().call(Method::POST, &format!("/webhook/inbound/{name}")).body(BODY);
         call.send().await.assert_status(403);
-        assert_eq!(audit(&app).await[0]["target"], target);
+        assert_eq!(audit(&app).await[0]["target"], "(no such slot)");
     }
 }
 
