@@ -5,12 +5,14 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod auth;
 mod binary;
 mod boot;
 mod cli;
 mod client;
 mod refusals;
 mod restart;
+mod scan;
 mod secrets;
 mod shutdown;
 mod webhook_to_sse;

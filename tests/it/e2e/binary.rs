@@ -81,6 +81,11 @@ impl Place {
             command.env("PATH", path);
         }
         command.env("HOME", self.path("home"));
+        // The tests are strangers who ask a lot, unless they say otherwise.
+        command.env("PAWPORT_LOCALHOST_AUTH_BYPASS", "false");
+        for tier in ["API", "AUTH", "WS", "KEY"] {
+            command.env(format!("PAWPORT_RATE_LIMIT_{tier}"), "0");
+        }
         Program(command)
     }
 }

@@ -226,3 +226,18 @@ fn a_server_is_ready_soon() {
     assert!(began.elapsed() < PATIENCE / 10, "{:?}", began.elapsed());
     server.stop();
 }
+
+#[test]
+fn who_lets_strangers_in_is_told_what_that_means() {
+    let place = Place::new();
+    for (host, expected) in [("127.0.0.1", 0), ("127.0.0.2", 0), ("::1", 0), ("0.0.0.0", 1), ("::", 1)] {
+        let log = place.serve(&["--host", host]).stop().stderr;
+        let warnings: Vec<_> = log.lines().filter(|line| line.contains("other machines can reach")).collect();
+        assert_eq!(warnings.len(), expected, "{host}: {log}");
+        for part in ["WARN", "credential", "not encrypted", "docs/security.md"] {
+            assert!(warnings.iter().all(|line| line.contains(part)), "{part}: {log}");
+        }
+    }
+    let log = place.serve(&["--trusted-proxies", "0.0.0.0/0"]).stop().stderr;
+    assert!(log.contains("trusted_proxies names every address"), "{log}");
+}

@@ -128,9 +128,14 @@ fn config_show_says_where_each_value_came_from_and_shows_no_secret() {
     std::fs::write(&config, "log = \"debug\"\nlog_format = \"json\"\nport = 1\nhost = \"::1\"\n").unwrap();
     let program = place.program_with_data(&["config", "show", "--port", "9000", "--config", config.to_str().unwrap()]);
     let program = program.env("PAWPORT_ACCESS_TOKEN", TOKEN).env("PAWPORT_PORT", "2").env("PAWPORT_HOST", "127.0.0.1");
+    let (status_key, vault_key) = ("status-key-of-ada", "c0ffee11".repeat(8));
+    let program = program.env("PAWPORT_STATUS_KEY", status_key).env("PAWPORT_VAULT_KEY", &vault_key);
+    let program = program.without_env("PAWPORT_RATE_LIMIT_AUTH");
     let table = success(program.run());
 
-    assert!(!table.contains(TOKEN), "{table}");
+    for secret in [TOKEN, status_key, &vault_key] {
+        assert!(!table.contains(secret), "{table}");
+    }
     let file = config.display();
     for (key, value, source) in [
         ("port", "9000", "--port".to_owned()),
@@ -138,6 +143,9 @@ fn config_show_says_where_each_value_came_from_and_shows_no_secret() {
         ("log", "debug", format!("config file {file} line 1")),
         ("log_format", "json", format!("config file {file} line 2")),
         ("access_token", "[set]", "environment variable PAWPORT_ACCESS_TOKEN".to_owned()),
+        ("status_key", "[set]", "environment variable PAWPORT_STATUS_KEY".to_owned()),
+        ("vault_key", "[set]", "environment variable PAWPORT_VAULT_KEY".to_owned()),
+        ("rate_limit_auth", "1/5", "default".to_owned()),
         ("shutdown_timeout", "10", "default".to_owned()),
     ] {
         let row = table.lines().find(|line| line.split_whitespace().next() == Some(key)).unwrap();

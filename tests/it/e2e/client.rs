@@ -4,6 +4,7 @@ use super::binary::PATIENCE;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
+use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -24,14 +25,29 @@ pub struct Client {
 pub struct Answer {
     pub status: u16,
     pub content_type: String,
+    pub headers: HeaderMap,
+    pub bytes: Vec<u8>,
     pub text: String,
 }
 
 impl Answer {
-    async fn of(response: Response) -> Result<Self, reqwest::Error> {
+    pub async fn of(response: Response) -> Result<Self, reqwest::Error> {
         let status = response.status().as_u16();
-        let content_type = response.headers().get("content-type").map(|value| value.to_str().unwrap().to_owned());
-        Ok(Self { status, content_type: content_type.unwrap_or_default(), text: response.text().await? })
+        let headers = response.headers().clone();
+        let content_type = headers.get("content-type").map(|value| value.to_str().unwrap().to_owned());
+        let bytes = response.bytes().await?.to_vec();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Self { status, content_type: content_type.unwrap_or_default(), headers, bytes, text })
+    }
+
+    /// A header; empty if it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The token in the cookie that is set.
+    pub fn cookie(&self) -> Option<&str> {
+        self.header("set-cookie").strip_prefix("pocketpaw_session=")?.split(';').next()
     }
 
     /// The body, of an answer that has to be a success.
@@ -49,8 +65,22 @@ impl Client {
         Self { http, base: format!("http://{address}"), token: token.to_owned() }
     }
 
+    /// The same with another token.
+    pub fn with(&self, token: &str) -> Self {
+        Self { token: token.to_owned(), ..self.clone() }
+    }
+
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token)
+        self.stranger(method, path).bearer_auth(&self.token)
+    }
+
+    /// A request that shows nothing.
+    pub fn stranger(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
     }
 
     /// Sends a request, and reads the answer to its end. Fails if there is none.
@@ -64,6 +94,36 @@ impl Client {
 
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         Self::try_send(self.request(Method::POST, path).json(body)).await.unwrap()
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        Self::try_send(self.request(Method::DELETE, path)).await.unwrap()
+    }
+
+    /// Who the token is, if it is good.
+    pub async fn me(&self) -> Option<Value> {
+        let answer = self.get("/api/v1/auth/me").await;
+        (answer.status != 401).then(|| answer.json())
+    }
+
+    /// A session got with the token.
+    pub async fn exchange(&self) -> Self {
+        let answer = self.post("/api/v1/auth/session", &json!({})).await.json();
+        self.with(answer["session_token"].as_str().unwrap())
+    }
+
+    /// A new API key with these scopes, and its id.
+    pub async fn api_key(&self, scopes: &[&str]) -> (Self, String) {
+        let answer = self.post("/api/v1/auth/api-keys", &json!({ "name": "a key", "scopes": scopes })).await.json();
+        (self.with(answer["key"].as_str().unwrap()), answer["id"].as_str().unwrap().to_owned())
+    }
+
+    /// The entries of the audit log about `action`, newest first.
+    pub async fn audited(&self, action: &str) -> Vec<Value> {
+        let mut entries = self.get("/api/v1/audit?limit=1000").await.json();
+        let mut entries = std::mem::take(entries.as_array_mut().unwrap());
+        entries.retain(|entry| entry["action"] == action);
+        entries
     }
 
     /// Adds a webhook slot. `settings` are its members.
@@ -88,9 +148,7 @@ impl Client {
 
     /// Opens the stream of the agent's status.
     pub async fn status_stream(&self) -> Stream {
-        let request = self.request(Method::GET, "/api/v1/agent/status/stream");
-        let response = tokio::time::timeout(PATIENCE, request.send()).await.unwrap().unwrap();
-        Stream { response, buffer: String::new() }
+        Stream::open(self.request(Method::GET, "/api/v1/agent/status/stream")).await
     }
 }
 
@@ -137,6 +195,11 @@ pub struct Event {
 }
 
 impl Stream {
+    pub async fn open(request: RequestBuilder) -> Self {
+        let response = tokio::time::timeout(PATIENCE, request.send()).await.unwrap().unwrap();
+        Self { response, buffer: String::new() }
+    }
+
     /// The next event. None if the stream has ended in order; comments are left out.
     pub async fn next(&mut self) -> Option<Event> {
         loop {

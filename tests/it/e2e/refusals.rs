@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// Runs a program that must fail, and checks that its only line holds all of `parts`.
 #[track_caller]
-fn refused(program: Program, parts: &[&str]) -> String {
+pub(super) fn refused(program: Program, parts: &[&str]) -> String {
     let process = program.spawn();
     // One that starts after all would go on for ever.
     assert_eq!(process.stdout().wait_for_end_or(|text| text.contains('\n')), "", "it is not refused");
@@ -27,7 +27,8 @@ fn refused(program: Program, parts: &[&str]) -> String {
     ended.stderr
 }
 
-fn serve(place: &Place, flags: &[&str]) -> Program {
+/// A server that must not start.
+pub(super) fn serve(place: &Place, flags: &[&str]) -> Program {
     place.program_with_data(&[&["serve", "--port", "0"], flags].concat())
 }
 

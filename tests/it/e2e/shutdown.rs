@@ -24,7 +24,8 @@ fn connect(server: &Server) -> TcpStream {
 /// A delivery of which the server waits for the rest of the body, which never comes.
 fn unfinished_request(server: &Server) -> TcpStream {
     let mut stream = connect(server);
-    let head = "POST /webhook/inbound/x HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n";
+    let head =
+        "POST /webhook/inbound/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n";
     stream.write_all(head.as_bytes()).unwrap();
     // It asks for the body, so it is reading it.
     let mut answer = [0; 25];
@@ -61,7 +62,7 @@ async fn connections_that_ask_for_nothing_do_not_delay() {
     let server = place.serve(&[]);
     let silent = connect(&server);
     let mut kept = connect(&server);
-    kept.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    kept.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     let mut answer = [0; 15];
     kept.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200 OK");
@@ -75,7 +76,7 @@ async fn connections_that_ask_for_nothing_do_not_delay() {
 async fn half_a_request_does_not_delay() {
     let place = Place::new();
     let server = place.serve(&[]);
-    let mut halves = ["G", "GET /healthz HTTP/1.1\r\nHost: x\r\n"].map(|half| {
+    let mut halves = ["G", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n"].map(|half| {
         let mut stream = connect(&server);
         stream.write_all(half.as_bytes()).unwrap();
         stream

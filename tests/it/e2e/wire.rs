@@ -10,7 +10,7 @@ use std::net::{Shutdown, TcpStream};
 /// The largest body that is taken.
 const LIMIT: usize = 1024 * 1024;
 
-fn connect(server: &Server) -> TcpStream {
+pub(super) fn connect(server: &Server) -> TcpStream {
     let stream = TcpStream::connect(server.address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -19,7 +19,7 @@ fn connect(server: &Server) -> TcpStream {
 
 /// Everything that comes until the server closes the connection. A server that does not is a failure.
 #[track_caller]
-fn read_all(stream: &mut TcpStream, what: &str) -> String {
+pub(super) fn read_all(stream: &mut TcpStream, what: &str) -> String {
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer) {
         Ok(_) => {}
@@ -31,14 +31,14 @@ fn read_all(stream: &mut TcpStream, what: &str) -> String {
 }
 
 /// The status of every answer in `answers`. For answers whose bodies do not hold a status line.
-fn statuses(answers: &str) -> Vec<u16> {
+pub(super) fn statuses(answers: &str) -> Vec<u16> {
     let versions = answers.split("HTTP/1.").skip(1);
     versions.map(|rest| rest[2..].split_whitespace().next().unwrap().parse().unwrap()).collect()
 }
 
 /// Sends `bytes` and stays on the line until the server ends it. Gives the statuses of what is answered.
 #[track_caller]
-fn exchange(server: &Server, what: &str, bytes: &[u8]) -> Vec<u16> {
+pub(super) fn exchange(server: &Server, what: &str, bytes: &[u8]) -> Vec<u16> {
     let mut stream = connect(server);
     // The server may have answered and closed before it has read everything.
     let _ = stream.write_all(bytes);
@@ -66,14 +66,14 @@ fn answered(server: &Server, what: &str, stream: &mut TcpStream) -> Vec<u16> {
 #[track_caller]
 fn still_serves(server: &Server, what: &str) {
     let mut stream = connect(server);
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let answer = read_all(&mut stream, what);
     assert!(answer.starts_with("HTTP/1.1 200 "), "after {what}: {answer}");
 }
 
 /// Stops the server and sees that nothing of it was a surprise.
 #[track_caller]
-fn stop(server: Server) {
+pub(super) fn stop(server: Server) {
     let log = server.stop().stderr;
     assert!(!log.contains("panicked") && !log.contains("ERROR"), "{log}");
 }
@@ -91,10 +91,10 @@ fn what_is_no_http() {
         ("NUL bytes", &[0; 1000]),
         ("a line without an end", &long_line),
         ("half a request line", b"GET /heal"),
-        ("half the headers", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Half"),
-        ("a version that is none", b"GET /healthz HTTP/9.9\r\nHost: x\r\n\r\n"),
+        ("half the headers", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Half"),
+        ("a version that is none", b"GET /healthz HTTP/9.9\r\nHost: localhost\r\n\r\n"),
         ("HTTP/0.9", b"GET /healthz\r\n\r\n"),
-        ("bare line feeds", b"GET /healthz HTTP/1.1\nHost: x\nConnection: close\n\n"),
+        ("bare line feeds", b"GET /healthz HTTP/1.1\nHost: localhost\nConnection: close\n\n"),
         ("SSH", b"SSH-2.0-OpenSSH_9.2\r\n"),
     ] {
         let statuses = exchange_cut_off(&server, what, bytes);
@@ -110,14 +110,15 @@ fn requests_that_are_odd() {
     let no_way = &[400, 401, 404, 405][..];
     for (what, line, rest, allowed) in [
         ("HTTP/1.0", "GET /healthz HTTP/1.0", "", &[200][..]),
-        ("the whole URL", "GET http://x/healthz HTTP/1.1", "", &[200]),
+        ("the whole URL", "GET http://127.0.0.1/healthz HTTP/1.1", "", &[200]),
+        ("the whole URL of another", "GET http://x/healthz HTTP/1.1", "", &[403]),
         ("HEAD", "HEAD /healthz HTTP/1.1", "", &[200]),
         ("OPTIONS of everything", "OPTIONS * HTTP/1.1", "", no_way),
-        ("TRACE", "TRACE /healthz HTTP/1.1", "", &[405]),
-        ("CONNECT", "CONNECT example.org:443 HTTP/1.1", "", no_way),
-        ("a method of its own", "BREW /healthz HTTP/1.1", "", &[405]),
+        ("TRACE", "TRACE /healthz HTTP/1.1", "", &[401]),
+        ("CONNECT", "CONNECT example.org:443 HTTP/1.1", "", &[403]),
+        ("a method of its own", "BREW /healthz HTTP/1.1", "", &[401]),
         ("an upgrade", "GET /healthz HTTP/1.1", "Connection: Upgrade\r\nUpgrade: h2c\r\n", &[200]),
-        ("another Host", "GET /healthz HTTP/1.1", "Host: y\r\n", &[200, 400]),
+        ("another Host", "GET /healthz HTTP/1.1", "Host: y\r\n", &[400]),
         ("dots in the path", "GET /static/../api/version HTTP/1.1", "", &[401, 404]),
         ("two slashes", "GET //api//version HTTP/1.1", "", &[401, 404]),
         ("NUL in the path", "GET /api/sessions/%00 HTTP/1.1", "", &[401]),
@@ -138,7 +139,7 @@ fn requests_that_are_odd() {
         ("a body for GET", "GET /healthz HTTP/1.1", "Content-Length: 2\r\n", &[200]),
         ("Latin-1 in a header", "GET /api/version HTTP/1.1", "Authorization: Bearer \u{e9}\r\n", &[401]),
     ] {
-        let request = format!("{line}\r\nHost: x\r\nConnection: close\r\n{rest}\r\n");
+        let request = format!("{line}\r\nHost: localhost\r\nConnection: close\r\n{rest}\r\n");
         let statuses = exchange(&server, what, request.as_bytes());
         assert!(statuses.len() == 1 && allowed.contains(&statuses[0]), "{what}: {statuses:?}");
     }
@@ -154,14 +155,14 @@ fn many_and_long_headers() {
     let long = format!("X-Long: {}\r\n", "y".repeat(100 * 1024));
     let endless = format!("X-Long: {}\r\n", "y".repeat(10 * 1024 * 1024));
     for (what, headers, least) in [("many", many, 400), ("long", long, 200), ("endless", endless, 400)] {
-        let request = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+        let request = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
         let statuses = exchange(&server, what, request.as_bytes());
         // The answer to what is far too long may be lost, since the server does not read it to the end.
         assert!(statuses.iter().all(|status| *status >= least), "{what}: {statuses:?}");
     }
     for (length, expected) in [(60_000, 401), (100_000, 414)] {
         let path = "y".repeat(length);
-        let request = format!("GET /{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let request = format!("GET /{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         assert_eq!(exchange(&server, "a long path", request.as_bytes()), [expected], "{length}");
     }
     stop(server);
@@ -173,7 +174,8 @@ async fn a_body_that_ends_too_early_is_not_taken() {
     let server = place.serve(&[]);
     let client = server.client(&place);
     let slot = client.add_slot(&plain_slot("cut")).await;
-    let head = format!("POST /webhook/inbound/cut HTTP/1.1\r\nHost: x\r\nX-Webhook-Secret: {}\r\n", slot.secret);
+    let head =
+        format!("POST /webhook/inbound/cut HTTP/1.1\r\nHost: localhost\r\nX-Webhook-Secret: {}\r\n", slot.secret);
     // What is there is a whole object: only the length says that something is missing.
     let plain = format!("{head}Content-Length: 100\r\n\r\n{{\"content\":\"half\"}}");
     let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n12\r\n{{\"content\":\"half\"}}\r\n");
@@ -198,7 +200,7 @@ fn heads(place: &Place, slot: &Slot) -> [String; 2] {
         (format!("/webhook/inbound/{name}"), format!("X-Webhook-Secret: {secret}")),
         ("/api/webhooks/add".to_owned(), bearer),
     ]
-    .map(|(path, proof)| format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{proof}\r\n"))
+    .map(|(path, proof)| format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{proof}\r\n"))
 }
 
 #[tokio::test]
@@ -248,7 +250,7 @@ async fn a_client_that_asks_before_it_sends_is_told_to_go_on() {
     let head = format!("X-Webhook-Secret: {}\r\nContent-Length: {}\r\nExpect: 100-continue", slot.secret, body.len());
 
     let mut stream = connect(&server);
-    let start = "POST /webhook/inbound/polite?wait=true HTTP/1.1\r\nHost: x\r\nConnection: close";
+    let start = "POST /webhook/inbound/polite?wait=true HTTP/1.1\r\nHost: localhost\r\nConnection: close";
     stream.write_all(format!("{start}\r\n{head}\r\n\r\n").as_bytes()).unwrap();
     let mut go_on = [0; 25];
     stream.read_exact(&mut go_on).unwrap();
@@ -259,7 +261,7 @@ async fn a_client_that_asks_before_it_sends_is_told_to_go_on() {
 
     // One that would be refused anyway need not send it.
     let mut stream = connect(&server);
-    let head = "POST /api/webhooks/add HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue";
+    let head = "POST /api/webhooks/add HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nExpect: 100-continue";
     stream.write_all(format!("{head}\r\nContent-Length: 100\r\n\r\n").as_bytes()).unwrap();
     assert_eq!(statuses(&read_all(&mut stream, "without credentials")), [401]);
     stop(server);
@@ -274,11 +276,11 @@ async fn requests_sent_without_waiting_are_answered_in_order() {
     let pair = |number: usize| {
         let body = json!({ "content": format!("pipelined {number}") }).to_string();
         let (secret, length) = (&slot.secret, body.len());
-        let head = format!("Host: x\r\nX-Webhook-Secret: {secret}\r\nContent-Length: {length}");
+        let head = format!("Host: localhost\r\nX-Webhook-Secret: {secret}\r\nContent-Length: {length}");
         let first = format!("POST /webhook/inbound/pipe HTTP/1.1\r\n{head}\r\n\r\n{body}");
-        format!("{first}GET /healthz HTTP/1.1\r\nHost: x\r\nX-Request-Id: second-{number}\r\n\r\n")
+        format!("{first}GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: second-{number}\r\n\r\n")
     };
-    let last = "GET /api/version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".to_owned();
+    let last = "GET /api/version HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".to_owned();
     let requests: Vec<String> = (0..50).map(pair).chain([last]).collect();
     let mut stream = connect(&server);
     stream.write_all(requests.concat().as_bytes()).unwrap();
@@ -300,8 +302,8 @@ fn one_request_cannot_be_hidden_in_another() {
     let place = Place::new();
     let server = place.serve(&[]);
     // Two readers of this could disagree where the first request ends (RFC 9112 §6.1), so at most one is served.
-    let hidden = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
-    let head = "POST /webhook/inbound/x HTTP/1.1\r\nHost: x\r\n";
+    let hidden = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let head = "POST /webhook/inbound/x HTTP/1.1\r\nHost: localhost\r\n";
     let length = hidden.len() + 5;
     let both = format!("{head}Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{hidden}");
     let twice = format!("{head}Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n{hidden}");
