@@ -27,19 +27,22 @@ use pawport::adapters::agents::builtin::BuiltinAgent;
 use pawport::adapters::events::BroadcastEvents;
 use pawport::adapters::fake::{FixedVault, SeededEntropy};
 use pawport::adapters::host::SystemClock;
-use pawport::adapters::in_memory::{InMemoryCredentials, InMemoryStorage};
+use pawport::adapters::in_memory::InMemoryStorage;
 use pawport::adapters::sql::{SqlStorage, StorageUrl};
 use pawport::app::{App, Parts, Settings};
 use pawport::domain::agent::service::AgentLimits;
 use pawport::domain::agent::{Turn, TurnId};
 use pawport::domain::audit::{AuditEntry, Severity};
-use pawport::domain::auth::AccessToken;
-use pawport::domain::auth::service::Tokens;
+use pawport::domain::auth::login::SessionTtl;
+use pawport::domain::auth::rate::{RateLimit, RateLimits};
+use pawport::domain::auth::service::MasterToken;
+use pawport::domain::auth::token::AccessToken;
 use pawport::domain::session::{MessageText, Metadata, NewMessage, Role, SearchQuery, SessionId};
 use pawport::domain::text::PageLimit;
 use pawport::domain::time::Timestamp;
 use pawport::domain::webhook::signature::{ProofHeaders, verify};
 use pawport::domain::webhook::{Scheme, WebhookSecret};
+use pawport::http::client::Policy;
 use pawport::ports::sessions::SessionStore;
 use pawport::ports::store::Stores;
 use pawport::ports::turns::{Enqueue, Enqueued, TurnQueue};
@@ -252,30 +255,77 @@ fn check_standard_signature(bencher: Bencher, bytes: usize) {
 
 const TOKEN: &str = "benchmarks-know-this-token-and-nobody-else-uses-it";
 
-fn router(stores: Stores) -> Router {
+/// Limits that are counted and never reached.
+fn no_end_of_requests() -> RateLimits {
+    let limit = RateLimit::new(100_000.0, 100_000);
+    RateLimits { api: limit, auth: limit, ws: limit, key: limit }
+}
+
+fn router(stores: Stores, limits: RateLimits) -> Router {
     let entropy = Arc::new(SeededEntropy::new(1));
     let token = AccessToken::parse(&SecretString::from(TOKEN)).unwrap();
-    let tokens = Tokens::open(Some(token), Arc::new(InMemoryCredentials::default()), &*entropy);
     let parts = Parts {
         stores,
         clock: Arc::new(SystemClock),
         events: Arc::new(BroadcastEvents::default()),
         runner: Arc::new(BuiltinAgent),
-        tokens: Arc::new(RUNTIME.block_on(tokens).unwrap()),
+        master: MasterToken::configured(token),
         entropy,
     };
     let settings = Settings {
         limits: AgentLimits { max_concurrent: 5, queue_capacity: 10_000 },
         public_url: "http://127.0.0.1:8000".to_owned(),
+        policy: Policy::default(),
+        rate_limits: limits,
+        session_ttl: SessionTtl::from_hours(24).unwrap(),
+        status_key: None,
     };
     App::build(settings, parts, CancellationToken::new()).router()
 }
 
-async fn get(router: &Router, path: &str) -> usize {
-    let request = Request::get(path).header("authorization", format!("Bearer {TOKEN}")).body(Body::empty()).unwrap();
+async fn get(router: &Router, token: &str, path: &str) -> usize {
+    let request = Request::get(path).header("host", "localhost").header("authorization", format!("Bearer {token}"));
+    let request = request.body(Body::empty()).unwrap();
     let response = router.clone().oneshot(request).await.unwrap();
     assert_eq!(response.status(), 200);
     to_bytes(response.into_body(), usize::MAX).await.unwrap().len()
+}
+
+/// What is shown to the gate.
+#[derive(Debug)]
+enum Shown {
+    /// The route is open: what everything but the gate costs.
+    Nothing,
+    Master,
+    Session,
+    ApiKey,
+}
+
+/// A small answer behind the gate and in front of it. The credentials are in an SQLite database; what differs between the
+/// first and the others is what checking them costs, limits included.
+#[divan::bench(args = [Shown::Nothing, Shown::Master, Shown::Session, Shown::ApiKey])]
+fn a_small_answer(bencher: Bencher, shown: &Shown) {
+    let scratch = Scratch::empty();
+    let router = router(Stores::of(&scratch.storage), no_end_of_requests());
+    let (path, token) = match shown {
+        Shown::Nothing => ("/healthz", TOKEN.to_owned()),
+        Shown::Master => ("/api/version", TOKEN.to_owned()),
+        Shown::Session => ("/api/version", made(&router, "/api/auth/session", "{}", "session_token")),
+        Shown::ApiKey => ("/api/version", made(&router, "/api/v1/auth/api-keys", r#"{"name":"bench"}"#, "key")),
+    };
+    bencher.bench(|| RUNTIME.block_on(get(&router, &token, path)));
+}
+
+/// A member of the answer to a POST with the master token.
+fn made(router: &Router, path: &str, body: &'static str, member: &str) -> String {
+    let request = Request::post(path).header("host", "localhost").header("content-type", "application/json");
+    let request = request.header("authorization", format!("Bearer {TOKEN}")).body(Body::from(body)).unwrap();
+    let body = RUNTIME.block_on(async {
+        let response = router.clone().oneshot(request).await.unwrap();
+        to_bytes(response.into_body(), usize::MAX).await.unwrap()
+    });
+    let answer: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    answer[member].as_str().unwrap().to_owned()
 }
 
 /// `GET /api/sessions?limit=50` without a socket, from 50 sessions in memory: routing, the gate, and JSON.
@@ -286,15 +336,15 @@ fn page_of_50_through_the_router_in_memory(bencher: Bencher) {
         let session = SessionId::parse(&format!("bench_{number}")).unwrap();
         RUNTIME.block_on(storage.append(&session, message(TEXT))).unwrap();
     }
-    let router = router(Stores::of(&storage));
-    let bytes = RUNTIME.block_on(get(&router, "/api/sessions?limit=50"));
-    bencher.counter(BytesCount::new(bytes)).bench(|| RUNTIME.block_on(get(&router, "/api/sessions?limit=50")));
+    let router = router(Stores::of(&storage), no_end_of_requests());
+    let bytes = RUNTIME.block_on(get(&router, TOKEN, "/api/sessions?limit=50"));
+    bencher.counter(BytesCount::new(bytes)).bench(|| RUNTIME.block_on(get(&router, TOKEN, "/api/sessions?limit=50")));
 }
 
 /// The same from the 100,000 sessions in the database.
 #[divan::bench]
 fn page_of_50_through_the_router_sqlite(bencher: Bencher) {
-    let router = router(Stores::of(&READ_ONLY));
-    let bytes = RUNTIME.block_on(get(&router, "/api/sessions?limit=50"));
-    bencher.counter(BytesCount::new(bytes)).bench(|| RUNTIME.block_on(get(&router, "/api/sessions?limit=50")));
+    let router = router(Stores::of(&READ_ONLY), no_end_of_requests());
+    let bytes = RUNTIME.block_on(get(&router, TOKEN, "/api/sessions?limit=50"));
+    bencher.counter(BytesCount::new(bytes)).bench(|| RUNTIME.block_on(get(&router, TOKEN, "/api/sessions?limit=50")));
 }
