@@ -135,6 +135,12 @@ impl Principal {
         Self { kind, id: id.to_owned(), grant: Grant::NOTHING }
     }
 
+    /// Names the credential among all kinds: for counting what is done with it.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("{} {}", self.kind.as_str(), self.id)
+    }
+
     /// Somebody on this machine.
     #[must_use]
     pub fn on_this_machine() -> Self {

@@ -219,10 +219,45 @@ pub fn hold(operations: &[(String, String)]) {
         .flat_map(|route| route.paths().into_iter().map(|path| (route.method.to_owned(), path)));
     let listed: BTreeSet<(String, String)> = listed.collect();
     let mounted: BTreeSet<(String, String)> = operations.iter().cloned().collect();
-    assert!(
-        listed == mounted,
-        "routes that are not in the table of who may do what: {:?}; rows of it that are no routes: {:?}",
-        mounted.difference(&listed),
-        listed.difference(&mounted)
-    );
+    let forgotten: Vec<_> = mounted.difference(&listed).collect();
+    let mistaken: Vec<_> = listed.difference(&mounted).collect();
+    assert!(forgotten.is_empty(), "routes that are not in the table of who may do what: {forgotten:?}");
+    assert!(mistaken.is_empty(), "rows of the table of who may do what that are no routes: {mistaken:?}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn documented() -> Vec<(String, String)> {
+        let routes = ROUTES.iter().filter(|route| route.documented);
+        routes.flat_map(|route| route.paths().into_iter().map(|path| (route.method.to_owned(), path))).collect()
+    }
+
+    #[test]
+    fn the_routes_of_the_table_start() {
+        hold(&documented());
+    }
+
+    #[test]
+    #[should_panic(expected = r#"not in the table of who may do what: [("GET", "/api/v1/forgotten")]"#)]
+    fn a_route_that_is_not_in_the_table_does_not_start() {
+        let forgotten = ("GET".to_owned(), "/api/v1/forgotten".to_owned());
+        hold(&[documented(), vec![forgotten]].concat());
+    }
+
+    #[test]
+    #[should_panic(expected = r#"that are no routes: [("GET", "/healthz")]"#)]
+    fn a_row_that_is_no_route_does_not_start() {
+        let mut routes = documented();
+        routes.retain(|(method, path)| (method.as_str(), path.as_str()) != ("GET", "/healthz"));
+        hold(&routes);
+    }
+
+    #[test]
+    fn no_route_is_listed_twice() {
+        let all: Vec<_> =
+            ROUTES.iter().flat_map(|route| route.paths().into_iter().map(|path| (route.method, path))).collect();
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
+    }
 }

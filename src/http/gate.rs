@@ -129,8 +129,7 @@ impl Gate {
         // Whoever is known is counted before they are told what they may not do.
         let standing = self.count(&proven.principal, route)?;
         self.check_scope(&proven.principal, route, request).await?;
-        request.extensions.insert(Admission { tokens: Arc::clone(&self.tokens), proven: proven.clone() });
-        request.extensions.insert(proven);
+        request.extensions.insert(Admission { tokens: Arc::clone(&self.tokens), proven });
         Ok(Admitted::Proven(standing))
     }
 
@@ -226,7 +225,7 @@ impl Gate {
 
     /// Counts a request of somebody who is known.
     fn count(&self, principal: &Principal, route: Option<&Route>) -> Result<Option<Standing>, TooMany> {
-        let who = format!("{} {}", principal.kind.as_str(), principal.id);
+        let who = principal.key();
         let standing = self.limits.count(Tier::Api, &who)?;
         if let Some(key) = &principal.grant.api_key {
             self.limits.count(Tier::Key, key.as_str())?;
@@ -337,7 +336,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Proven {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         // Not there only if a route was mounted outside of the gate by mistake: then it stays shut.
-        parts.extensions.get::<Self>().cloned().ok_or_else(ApiError::unauthorized)
+        let admission = parts.extensions.get::<Admission>();
+        admission.map(|admission| admission.proven.clone()).ok_or_else(ApiError::unauthorized)
     }
 }
 

@@ -13,11 +13,15 @@ use governor::nanos::Nanos;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// How many buckets of a tier are kept. Full ones are dropped first; if all are in use, newcomers share one.
 const BUCKETS: usize = 10_000;
+
+/// How often the full ones are dropped at most: looking at all of them for each request would be the flood's best ally.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// The bucket that newcomers share when there are too many.
 const CROWD: &str = "(others)";
@@ -141,6 +145,7 @@ struct Buckets {
     limiter: Limiter,
     clock: RuntimeClock,
     limit: RateLimit,
+    swept: Mutex<Instant>,
 }
 
 impl Buckets {
@@ -150,12 +155,20 @@ impl Buckets {
         let quota = Quota::with_period(limit.interval).unwrap_or(Quota::per_second(limit.burst));
         let quota = quota.allow_burst(limit.burst);
         let limiter = RateLimiter::<_, _, _, NoOpMiddleware<Nanos>>::new(quota, HashMapStateStore::default(), clock);
-        Self { limiter: limiter.with_middleware(), clock, limit: *limit }
+        Self { limiter: limiter.with_middleware(), clock, limit: *limit, swept: Mutex::new(clock.0) }
+    }
+
+    fn sweep(&self) {
+        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        if swept.elapsed() >= SWEEP {
+            *swept = Instant::now();
+            self.limiter.retain_recent();
+        }
     }
 
     fn take(&self, who: &str) -> Result<Standing, Standing> {
         if self.limiter.len() >= BUCKETS {
-            self.limiter.retain_recent();
+            self.sweep();
         }
         let who = if self.limiter.len() >= BUCKETS { CROWD } else { who };
         let limit = self.limit.burst.get();
@@ -169,5 +182,27 @@ impl Buckets {
                 Err(Standing { limit, remaining: 0, reset })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_takes_no_more_room_than_there_is_and_makes_room_when_it_has_gone() {
+        let limit = RateLimit::new(1.0, 1).unwrap();
+        let buckets = Buckets::new(&limit);
+        tokio::time::advance(SWEEP).await;
+        for number in 0..BUCKETS {
+            assert!(buckets.take(&number.to_string()).is_ok());
+        }
+        assert!(buckets.take("a newcomer").is_ok());
+        assert!(buckets.take("another").is_err(), "they share a bucket");
+        assert!(buckets.limiter.len() <= BUCKETS + 1);
+        tokio::time::advance(SWEEP * 3).await;
+        assert!(buckets.take("a newcomer").is_ok());
+        assert!(buckets.take("another").is_ok());
+        assert!(buckets.limiter.len() < 10);
     }
 }

@@ -47,8 +47,7 @@ impl Streams {
         let too_many =
             || ApiError::busy("Too many event streams are open; close one, or read /api/v1/agent/status instead");
         let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| too_many())?;
-        let holder = format!("{} {}", proven.principal.kind.as_str(), proven.principal.id);
-        let held = self.held.take(holder, MAX_OF_ONE).ok_or_else(too_many)?;
+        let held = self.held.take(proven.principal.key(), MAX_OF_ONE).ok_or_else(too_many)?;
         Ok(OpenStream { _held: held, _permit: permit })
     }
 
