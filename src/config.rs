@@ -14,7 +14,7 @@ mod values;
 pub use file::ConfigFile;
 pub use flags::Flags;
 pub use show::{Setting, Source};
-pub use values::{DatabaseUrl, LogFormat};
+pub use values::{DatabaseUrl, LogFormat, PostgresUrl};
 
 use crate::domain::auth::login::SessionTtl;
 use crate::domain::auth::rate::{RateLimit, RateLimits};
@@ -23,6 +23,7 @@ use ipnet::IpNet;
 use keys::{Key, Kind};
 use secrecy::{SecretBox, SecretString};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -167,6 +168,7 @@ pub fn resolve(flags: &Values, environment: &Values, file: Option<&ConfigFile>) 
     let data_dir = given.required_or(&keys::DATA_DIR, || default_data_dir(environment), values::path)?;
     let default_database = || Ok(DatabaseUrl::Sqlite(data_dir.join("pawport.db")).to_string());
     let database_url = given.required_or(&keys::DATABASE_URL, default_database, DatabaseUrl::parse)?;
+    given.show_as(&keys::DATABASE_URL, database_url.to_string());
     given.optional(&keys::CONFIG, values::path)?;
     Ok(Config {
         host: given.required(&keys::HOST, values::ip_address)?,
@@ -294,6 +296,13 @@ impl<'a> Given<'a> {
         self.required(key, |text| if text == "0" { Some(None) } else { values::rate_limit(text).map(Some) })
     }
 
+    /// Shows a value in another way than it was given, without its secrets.
+    fn show_as(&mut self, key: &'static Key, shown: String) {
+        if let Some(setting) = self.settings.get_mut(key.name) {
+            setting.value = shown;
+        }
+    }
+
     fn note(&mut self, key: &'static Key, value: String, source: Source) {
         self.settings.insert(key.name, Setting { key: key.name, value, source });
     }
@@ -325,11 +334,23 @@ fn default_data_dir(environment: &Values) -> Result<String, ConfigError> {
     }
 }
 
-/// The part of the environment that concerns us.
-fn environment() -> Result<Values, ConfigError> {
+/// Variables by which PocketPaw knows its machine and user, as far as they are set.
+#[must_use]
+pub fn foreign_variables() -> Values {
+    const KNOWN: [&str; 6] = ["USER", "LOGNAME", "USERNAME", "CI", "GITHUB_ACTIONS", "CI_ENVIRONMENT_ID"];
+    let known = variables().filter(|(name, _)| KNOWN.contains(&name.as_str()));
+    known.filter_map(|(name, text)| Some((name, text.into_string().ok()?))).collect()
+}
+
+fn variables() -> impl Iterator<Item = (String, OsString)> {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     let all = std::env::vars_os();
     all.filter_map(|(name, text)| Some((name.into_string().ok()?, text)))
+}
+
+/// The part of the environment that concerns us.
+fn environment() -> Result<Values, ConfigError> {
+    variables()
         .filter(|(name, _)| name == "HOME" || name.starts_with(keys::VARIABLE_PREFIX))
         .map(|(name, text)| match text.into_string() {
             Ok(text) => Ok((name, text)),

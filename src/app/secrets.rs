@@ -13,14 +13,23 @@ use crate::ports::store::{StoreError, Stores};
 use crate::ports::vault::Vault;
 use anyhow::{Context, bail};
 use secrecy::ExposeSecret;
-use std::path::Path;
 use std::sync::Arc;
 
 /// The file with the key, unless the configuration gives one.
-const KEY: &str = "vault.key";
+pub(super) const KEY: &str = "vault.key";
 
 /// The file with the key that is to replace it. There only while, or after, a replacement was cut short.
 const NEXT_KEY: &str = "vault.key.new";
+
+/// The URL of the database as the SQL storage takes it; none if everything is in memory.
+#[must_use]
+pub fn storage_url(config: &Config) -> Option<StorageUrl> {
+    match &config.database_url {
+        DatabaseUrl::Sqlite(path) => Some(StorageUrl::Sqlite(path.clone())),
+        DatabaseUrl::Postgres(url) => Some(StorageUrl::Postgres(url.secret().clone())),
+        DatabaseUrl::Memory => None,
+    }
+}
 
 /// Opens the database with the key that it belongs to.
 ///
@@ -28,17 +37,18 @@ const NEXT_KEY: &str = "vault.key.new";
 /// If it cannot be opened, or its secrets were encrypted with another key.
 pub async fn open_storage(
     config: &Config,
-    path: &Path,
+    url: &StorageUrl,
     data_dir: &DataDir,
     entropy: &Arc<dyn Entropy>,
 ) -> anyhow::Result<Arc<SqlStorage>> {
+    let cannot_be_used = |key: &str| format!("the database {}, with {key}, cannot be used", config.database_url);
     if let Some(key) = &config.vault_key {
-        let opened = open(path, key.expose_secret(), entropy).await;
-        return opened.with_context(|| cannot_be_used(path, "the configured key (vault_key or vault_key_file)"));
+        let opened = open(url, key.expose_secret(), entropy).await;
+        return opened.with_context(|| cannot_be_used("the configured key (vault_key or vault_key_file)"));
     }
     // A replacement that was cut short has either reached the database or not.
     if let Some(next) = data_dir.key(NEXT_KEY)?
-        && let Ok(storage) = open(path, &next, entropy).await
+        && let Ok(storage) = open(url, &next, entropy).await
     {
         data_dir.keep_key(KEY, &next)?;
         data_dir.remove(NEXT_KEY)?;
@@ -46,9 +56,9 @@ pub async fn open_storage(
     }
     let kept = data_dir.key(KEY)?;
     let key = kept.unwrap_or_else(|| random(&**entropy));
-    let opened = open(path, &key, entropy).await;
+    let opened = open(url, &key, entropy).await;
     let key_file = || format!("the key in {}", config.data_dir.join(KEY).display());
-    let storage = opened.with_context(|| cannot_be_used(path, &key_file()))?;
+    let storage = opened.with_context(|| cannot_be_used(&key_file()))?;
     if kept.is_none() {
         // Only now: a database with secrets in it has refused the new key.
         data_dir.keep_key(KEY, &key)?;
@@ -58,16 +68,13 @@ pub async fn open_storage(
     Ok(storage)
 }
 
-async fn open(path: &Path, key: &[u8; 32], entropy: &Arc<dyn Entropy>) -> Result<Arc<SqlStorage>, StoreError> {
-    SqlStorage::open(StorageUrl::Sqlite(path.to_owned()), vault(key, entropy)).await
+async fn open(url: &StorageUrl, key: &[u8; 32], entropy: &Arc<dyn Entropy>) -> Result<Arc<SqlStorage>, StoreError> {
+    SqlStorage::open(url.clone(), vault(key, entropy)).await
 }
 
-fn vault(key: &[u8; 32], entropy: &Arc<dyn Entropy>) -> Arc<dyn Vault> {
+/// A vault with that key.
+pub(super) fn vault(key: &[u8; 32], entropy: &Arc<dyn Entropy>) -> Arc<dyn Vault> {
     Arc::new(SealingVault::new(key, Arc::clone(entropy)))
-}
-
-fn cannot_be_used(path: &Path, key: &str) -> String {
-    format!("the database {}, with {key}, cannot be used", path.display())
 }
 
 /// Encrypts every secret in the database anew: with `new_key`, which the owner keeps, or else with a random one, which is
@@ -78,7 +85,7 @@ fn cannot_be_used(path: &Path, key: &str) -> String {
 /// # Errors
 /// If a server runs, the database cannot be opened, or a configured key would be replaced by one that is not.
 pub async fn rotate_key(config: &Config, new_key: Option<VaultKey>) -> anyhow::Result<String> {
-    let DatabaseUrl::Sqlite(path) = &config.database_url else {
+    let Some(url) = storage_url(config) else {
         bail!("the database is in memory: there are no secrets to encrypt anew");
     };
     if config.vault_key.is_some() && new_key.is_none() {
@@ -87,13 +94,15 @@ pub async fn rotate_key(config: &Config, new_key: Option<VaultKey>) -> anyhow::R
         );
     }
     // Neither a data directory nor a database is to be made here.
-    if !path.is_file() {
+    if let StorageUrl::Sqlite(path) = &url
+        && !path.is_file()
+    {
         bail!("there is no database at {}; name the data directory of the server with --data-dir", path.display());
     }
     let data_dir = DataDir::open(&config.data_dir)?;
     let _database_lock = lock_database(config)?;
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
-    let storage = open_storage(config, path, &data_dir, &entropy).await?;
+    let storage = open_storage(config, &url, &data_dir, &entropy).await?;
     let key = new_key.as_ref().map_or_else(|| random(&*entropy), |key| *key.expose_secret());
     if new_key.is_none() {
         data_dir.keep_key(NEXT_KEY, &key)?;

@@ -115,7 +115,8 @@ async fn signals_until_stopped(signals: impl Future<Output = ()>, shutdown: Shut
     }
 }
 
-/// A database elsewhere has a lock of its own: two servers with two data directories may name the same one.
+/// A database file elsewhere has a lock of its own: two servers with two data directories may name the same one. One on a
+/// server is locked there, by the connection that writes.
 pub(super) fn lock_database(config: &Config) -> anyhow::Result<Option<Lock>> {
     let DatabaseUrl::Sqlite(path) = &config.database_url else { return Ok(None) };
     if path.parent() == Some(&config.data_dir) {
@@ -133,11 +134,11 @@ async fn open_stores(
     tracker: &TaskTracker,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Stores> {
-    let DatabaseUrl::Sqlite(path) = &config.database_url else {
+    let Some(url) = secrets::storage_url(config) else {
         tracing::warn!("the database is in memory: everything is lost when the server stops");
         return Ok(Stores::of(&Arc::new(InMemoryStorage::new())));
     };
-    let storage = secrets::open_storage(config, path, data_dir, entropy).await?;
+    let storage = secrets::open_storage(config, &url, data_dir, entropy).await?;
     let stores = Stores::of(&storage);
     let stop = shutdown.soft.clone();
     tracker.spawn(async move { storage.keep_up(stop).await });

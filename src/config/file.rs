@@ -2,6 +2,7 @@
 
 use super::keys::Kind;
 use super::show::Source;
+use super::values::holds_password;
 use super::{ConfigError, keys};
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -65,16 +66,21 @@ impl ConfigFile {
                 let suggestion = keys::suggestion(&name.to_string(), &known);
                 return Err(ConfigError(format!("unknown key {name} in {source}: {suggestion}")));
             };
-            if key.kind == Kind::Secret && readable_by_others {
-                let (name, path) = (key.name, path.display());
-                return Err(ConfigError(format!(
-                    "{name} in {source} can be read by other users: run `chmod 600 {path}`, or use {name}_file instead"
-                )));
-            }
             let text = as_text(value.get_ref(), key.kind).ok_or_else(|| {
                 let (name, kind, allowed) = (key.name, value.get_ref().type_str(), key.allowed);
                 ConfigError(format!("invalid {name} ({kind}) from {source}: expected {allowed}"))
             })?;
+            let remedy = match key.kind {
+                Kind::Secret => format!("or use {}_file instead", key.name),
+                _ if holds_password(&text) => format!("or use {} instead", key.variable),
+                _ => String::new(),
+            };
+            if readable_by_others && !remedy.is_empty() {
+                let (name, path) = (key.name, path.display());
+                return Err(ConfigError(format!(
+                    "{name} in {source} can be read by other users: run `chmod 600 {path}`, {remedy}"
+                )));
+            }
             entries.insert(key.name, Entry { text, line });
         }
         Ok(Self { path: path.to_owned(), entries })

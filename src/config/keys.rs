@@ -132,9 +132,9 @@ pub static DATABASE_URL: Key = Key {
     variable: "PAWPORT_DATABASE_URL",
     in_file: true,
     placeholder: "URL",
-    help: "Where sessions and webhooks are stored: sqlite://PATH, or memory: to forget them at the end",
+    help: "Where everything is stored: sqlite://PATH, postgres://USER@HOST/DATABASE, or memory: to forget it at the end",
     default: Some("sqlite://<data-dir>/pawport.db"),
-    allowed: "sqlite://PATH or memory: (this build does not have postgres://)",
+    allowed: "sqlite://PATH, postgres://USER@HOST/DATABASE or memory:",
     kind: Kind::Plain,
 };
 

@@ -187,7 +187,7 @@ proptest! {
 
 #[test]
 fn what_is_not_allowed_is_refused_by_name() {
-    let refused: [(&str, &[&str]); 26] = [
+    let refused: [(&str, &[&str]); 27] = [
         ("host", &["", "localhost", "[::1]", "127.0.0.1:80", "256.0.0.1"]),
         ("port", &["", "-1", "65536", "http", "80 ", "8_000"]),
         (
@@ -196,7 +196,8 @@ fn what_is_not_allowed_is_refused_by_name() {
         ),
         ("public_url", &["https://a/", "https://a/b", "https://a?b", "https://a#b", "https://a b"]),
         ("data_dir", &["", "~", "~/paw", "a\0b"]),
-        ("database_url", &["", "memory", "memory://", "sqlite:", "sqlite:x", "postgres://h/d", "mysql://h/d"]),
+        ("database_url", &["", "memory", "memory://", "sqlite:", "sqlite:x", "postgres:h", "mysql://h/d"]),
+        ("database_url", &["postgres://h:99999/d", "postgres://[::1/d", "POSTGRES://h/d", "postgres://h/%zz"]),
         ("database_url", &["sqlite://", "sqlite://~/x", "sqlite://a/", "sqlite://:memory:", "sqlite://a?mode=rwc"]),
         ("config", &["", "~/c.toml"]),
         ("session_token_ttl_hours", &["", "0", "8761", "24h", "1.5"]),
@@ -248,8 +249,15 @@ fn messages_say_where_the_value_came_from_and_what_is_allowed() {
 }
 
 #[test]
-fn postgres_is_refused_without_showing_its_password() {
-    insta::assert_snapshot!(message(from_environment(&[("PAWPORT_DATABASE_URL", "postgres://ada:hunter2@db/paw")])), @"invalid database_url from environment variable PAWPORT_DATABASE_URL: expected sqlite://PATH or memory: (this build does not have postgres://)");
+fn the_password_of_a_database_is_not_shown() {
+    let config = from_environment(&[("PAWPORT_DATABASE_URL", "postgres://ada:hunter2@db/paw")]).unwrap();
+    let everything = format!("{config:?} {} {}", config.effective_table(), config.database_url);
+    assert!(everything.contains("postgres://ada:***@db/paw") && !everything.contains("hunter2"), "{everything}");
+    for password in ["hunter2@db:99999", "hunter2%zz@db", "hunter2%0@db", "hunter2%00@db", "hun/ter2@db"] {
+        let url = format!("postgres://ada:{password}/paw");
+        let refused = message(from_environment(&[("PAWPORT_DATABASE_URL", &url)]));
+        assert!(refused.starts_with("invalid database_url from") && !refused.contains("ter2"), "{refused}");
+    }
 }
 
 #[test]
@@ -435,6 +443,10 @@ fn the_mode_of_the_file_decides_whether_it_may_hold_the_token() {
     for (mode, fine) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o660, false)] {
         let (_folder, flags) = folder_with(&text, mode);
         assert_eq!(Config::load_from(&flags, &environment_with(&[])).is_ok(), fine, "{mode:o}");
+    }
+    for (url, fine) in [("postgres://ada:hunter2@db/paw", false), ("postgres://ada@db/paw", true)] {
+        let (_folder, flags) = folder_with(&format!("database_url = '{url}'"), 0o640);
+        assert_eq!(Config::load_from(&flags, &environment_with(&[])).is_ok(), fine, "{url}");
     }
 }
 

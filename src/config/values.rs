@@ -5,7 +5,8 @@ use crate::domain::auth::rate::RateLimit;
 use crate::domain::auth::token::AccessToken;
 use axum::http::Uri;
 use ipnet::IpNet;
-use secrecy::{SecretBox, SecretString};
+use secrecy::{ExposeSecret, SecretBox, SecretString};
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -14,22 +15,28 @@ use std::str::FromStr;
 use std::sync::Arc;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+use url::Url;
 
 /// Where things are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DatabaseUrl {
     /// An SQLite file. A relative path is taken from the current directory.
     Sqlite(PathBuf),
+    /// A database on a PostgreSQL server.
+    Postgres(PostgresUrl),
     /// In memory: everything is gone at the end.
     Memory,
 }
 
 impl DatabaseUrl {
-    /// Reads `sqlite://PATH` or `memory:`. The path is taken as it is: nothing in it is decoded.
+    /// Reads `sqlite://PATH`, `postgres://…` or `memory:`. The path is taken as it is: nothing in it is decoded.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text == "memory:" {
             return Some(Self::Memory);
+        }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return PostgresUrl::parse(text).map(Self::Postgres);
         }
         let path = text.strip_prefix("sqlite://")?;
         // To other programs a query, or `file:`, means something. SQLite would heed the latter, and open another file than we
@@ -48,7 +55,7 @@ impl DatabaseUrl {
                 Some(folder) if folder.as_os_str().is_empty() => Some(Path::new(".")),
                 folder => folder,
             },
-            Self::Memory => None,
+            Self::Postgres(_) | Self::Memory => None,
         }
     }
 }
@@ -57,9 +64,78 @@ impl fmt::Display for DatabaseUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(formatter, "sqlite://{}", path.display()),
+            Self::Postgres(url) => url.fmt(formatter),
             Self::Memory => formatter.write_str("memory:"),
         }
     }
+}
+
+/// `postgres://USER:PASSWORD@HOST:PORT/DATABASE?PARAMETER=VALUE`, as libpq reads it. Shown without its passwords.
+/// <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>
+#[derive(Debug, Clone)]
+pub struct PostgresUrl {
+    secret: SecretString,
+    shown: String,
+}
+
+impl PostgresUrl {
+    fn parse(text: &str) -> Option<Self> {
+        let mut url = Url::parse(text).ok()?;
+        // What libpq cannot decode it repeats in its message; and a password with a slash in it would end in the path.
+        if !is_well_escaped(text) || url.path().contains('@') {
+            return None;
+        }
+        let secret = SecretString::from(text);
+        if url.password().is_some() {
+            url.set_password(Some("***")).ok()?;
+        }
+        // libpq takes passwords from the query, too.
+        let masked = |(name, value): (Cow<'_, str>, Cow<'_, str>)| {
+            let value = if name.contains("password") { "***" } else { &value };
+            format!("{name}={value}")
+        };
+        let query: Vec<String> = url.query_pairs().map(masked).collect();
+        url.set_query(None);
+        let shown = if query.is_empty() { url.to_string() } else { format!("{url}?{}", query.join("&")) };
+        Some(Self { secret, shown })
+    }
+
+    /// Whether there are any.
+    fn has_password(&self) -> bool {
+        self.shown.contains("***")
+    }
+
+    /// The URL with its passwords.
+    #[must_use]
+    pub fn secret(&self) -> &SecretString {
+        &self.secret
+    }
+}
+
+impl PartialEq for PostgresUrl {
+    fn eq(&self, other: &Self) -> bool {
+        self.secret.expose_secret() == other.secret.expose_secret()
+    }
+}
+
+impl Eq for PostgresUrl {}
+
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.shown)
+    }
+}
+
+/// Whether each `%` is followed by two hexadecimal digits that are not those of a NUL.
+fn is_well_escaped(text: &str) -> bool {
+    text.split('%').skip(1).all(|after| {
+        after.get(..2).is_some_and(|digits| digits != "00" && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+    })
+}
+
+/// Whether a text is the URL of a database with a password in it.
+pub(super) fn holds_password(text: &str) -> bool {
+    matches!(DatabaseUrl::parse(text), Some(DatabaseUrl::Postgres(url)) if url.has_password())
 }
 
 /// How log lines look.

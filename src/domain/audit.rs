@@ -142,7 +142,8 @@ impl Happening {
             severity: self.severity,
             actor: self.actor,
             action: self.action.to_owned(),
-            target: self.target,
+            // A stranger may have put anything into a path, and not every storage takes a NUL.
+            target: self.target.replace('\0', "\u{fffd}"),
             status: self.status.to_owned(),
             context: self.context,
         }

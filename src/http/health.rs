@@ -31,6 +31,20 @@ pub struct HealthView {
     status: &'static str,
 }
 
+/// That requests can be served, and from what.
+#[derive(Serialize, ToSchema)]
+pub struct ReadyView {
+    /// Always `ok`.
+    #[schema(example = "ok")]
+    status: &'static str,
+    /// The storage: `sqlite`, `postgresql` or `memory`.
+    #[schema(example = "sqlite")]
+    storage: &'static str,
+    /// The index that texts are searched with: `fts5`, `pg_trgm`, `trigram arrays`, or `scan` for none.
+    #[schema(example = "fts5")]
+    search: &'static str,
+}
+
 /// Whether the process answers at all.
 #[utoipa::path(get, path = "/healthz", tag = "health", security(()), responses((status = 200, body = HealthView)))]
 async fn alive() -> Json<HealthView> {
@@ -41,13 +55,13 @@ async fn alive() -> Json<HealthView> {
 #[utoipa::path(
     get, path = "/readyz", tag = "health", security(()),
     responses(
-        (status = 200, body = HealthView),
+        (status = 200, body = ReadyView),
         (status = 503, body = ErrorBody, description = "Not ready, for the reason given"),
     )
 )]
-async fn ready(State(readiness): State<Arc<Readiness>>) -> Result<Json<HealthView>, ApiError> {
+async fn ready(State(readiness): State<Arc<Readiness>>) -> Result<Json<ReadyView>, ApiError> {
     match readiness.check().await {
-        Ok(()) => Ok(Json(HealthView { status: "ok" })),
+        Ok(condition) => Ok(Json(ReadyView { status: "ok", storage: condition.storage, search: condition.search })),
         Err(error) => {
             // The reason is what this route is for; a storage error names no secret.
             let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();

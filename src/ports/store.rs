@@ -3,6 +3,7 @@
 use super::api_keys::ApiKeyStore;
 use super::audit::AuditLog;
 use super::auth_sessions::AuthSessionStore;
+use super::imports::ImportStore;
 use super::oauth::TicketStore;
 use super::sessions::SessionStore;
 use super::turns::TurnQueue;
@@ -20,7 +21,8 @@ pub enum StoreError {
     /// The key exists.
     #[error("there is one of that name already")]
     Conflict,
-    /// The storage cannot be reached or is too busy; the same call may work later. Nothing was changed.
+    /// The storage cannot be reached or is too busy; the same call may work later. Nothing was changed, unless the connection
+    /// to a server was lost in the very moment of the commit: then nobody knows, and who tries again may find it done.
     #[error("the storage cannot be reached at the moment")]
     Unavailable(#[source] Cause),
     /// A row holds something that the domain refuses.
@@ -41,6 +43,15 @@ pub enum StoreError {
     Failed(#[source] Cause),
 }
 
+/// What a storage says of itself, for the one who runs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Condition {
+    /// Which storage it is: `sqlite`, `postgresql`, `memory` ….
+    pub storage: &'static str,
+    /// How it searches texts: the name of the index, or `scan` if there is none.
+    pub search: &'static str,
+}
+
 /// Whether a storage can serve.
 #[async_trait]
 pub trait StoreProbe: Send + Sync {
@@ -48,7 +59,7 @@ pub trait StoreProbe: Send + Sync {
     ///
     /// # Errors
     /// If it does not answer, or does not have the schema that this program knows.
-    async fn check(&self) -> Result<(), StoreError>;
+    async fn check(&self) -> Result<Condition, StoreError>;
 }
 
 /// All stores of one storage. They travel together.
@@ -68,6 +79,8 @@ pub struct Stores {
     pub tickets: Arc<dyn TicketStore>,
     /// The audit log.
     pub audit: Arc<dyn AuditLog>,
+    /// What comes from another program.
+    pub imports: Arc<dyn ImportStore>,
     /// Whether all of it can serve.
     pub probe: Arc<dyn StoreProbe>,
 }
@@ -78,7 +91,7 @@ impl Stores {
     pub fn of<S>(storage: &Arc<S>) -> Self
     where
         S: SessionStore + WebhookStore + TurnQueue + AuthSessionStore + ApiKeyStore + TicketStore,
-        S: AuditLog + StoreProbe + 'static,
+        S: AuditLog + ImportStore + StoreProbe + 'static,
     {
         Self {
             sessions: Arc::clone(storage) as _,
@@ -88,6 +101,7 @@ impl Stores {
             api_keys: Arc::clone(storage) as _,
             tickets: Arc::clone(storage) as _,
             audit: Arc::clone(storage) as _,
+            imports: Arc::clone(storage) as _,
             probe: Arc::clone(storage) as _,
         }
     }

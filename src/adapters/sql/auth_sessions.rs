@@ -156,6 +156,10 @@ impl AuthSessionStore for SqlStorage {
     }
 
     async fn revoke(&self, id: &str, entry: &AuditEntry) -> Result<bool, StoreError> {
+        // Not every database takes a NUL, and no id has one.
+        if id.contains('\0') {
+            return Ok(false);
+        }
         let (id, entry) = (id.to_owned(), entry.clone());
         let revoked = self.write("auth_sessions.revoke", move |connection| {
             let revoked = diesel::delete(login_sessions::table.find(id)).execute(connection)? > 0;

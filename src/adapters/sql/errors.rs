@@ -27,9 +27,20 @@ impl From<Failure> for StoreError {
         match failure {
             Failure::Store(error) => error,
             Failure::Database(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => Self::Conflict,
-            Failure::Database(error) if may_pass(&error) => Self::Unavailable(Box::new(error)),
-            Failure::Database(error) => Self::Failed(Box::new(error)),
+            Failure::Database(error) if may_pass(&error) => Self::Unavailable(Box::new(OneLine::of(&error))),
+            Failure::Database(error) => Self::Failed(Box::new(OneLine::of(&error))),
         }
+    }
+}
+
+/// What a database says, in one line for the log: libpq likes to take several.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct OneLine(String);
+
+impl OneLine {
+    pub(super) fn of(error: &dyn std::error::Error) -> Self {
+        Self(error.to_string().split_whitespace().collect::<Vec<_>>().join(" "))
     }
 }
 
@@ -37,12 +48,28 @@ impl From<Failure> for StoreError {
 fn may_pass(error: &DieselError) -> bool {
     let DieselError::DatabaseError(kind, information) = error else { return false };
     let message = information.message();
-    matches!(kind, DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand)
-        // SQLite has one kind for all of these; the texts are those of sqlite3_errstr.
-        || ["is full", "is locked", "disk I/O error", "readonly database", "unable to open"]
-            .iter()
-            .any(|known| message.contains(known))
+    // A PostgreSQL server that was made a replica is read-only; the next connection may lead to its successor.
+    matches!(
+        kind,
+        DatabaseErrorKind::ClosedConnection
+            | DatabaseErrorKind::UnableToSendCommand
+            | DatabaseErrorKind::SerializationFailure
+            | DatabaseErrorKind::ReadOnlyTransaction
+    ) || MAY_PASS.iter().any(|known| message.contains(known))
 }
+
+/// What else is said of troubles that pass, where there is no kind of error for them: by SQLite (the texts of
+/// `sqlite3_errstr`), and by PostgreSQL in English.
+const MAY_PASS: [&str; 8] = [
+    "is full",
+    "is locked",
+    "disk I/O error",
+    "readonly database",
+    "unable to open",
+    "No space left on device",
+    "statement timeout",
+    "deadlock detected",
+];
 
 /// A value in a row that the domain refuses.
 pub(super) fn corrupt(

@@ -1,10 +1,10 @@
 //! The key of the sealed secrets: whether it is the right one, and how it is replaced by another.
 //!
-//! Both have to know every column that is sealed. A further one is added to both functions.
+//! Every column that is sealed is in `sealed_secrets` and in `replace`.
 
 use super::connection::{self, AnyConnection, Purpose};
 use super::errors::{Failure, corrupt};
-use super::schema::webhooks;
+use super::schema::{kept, webhooks};
 use super::{SqlStorage, audit};
 use crate::domain::audit::AuditEntry;
 use crate::ports::store::StoreError;
@@ -13,9 +13,43 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use std::sync::Arc;
 
-/// Every sealed value, and which row it is in.
-fn sealed_secrets(connection: &mut AnyConnection) -> QueryResult<Vec<(String, Vec<u8>)>> {
-    webhooks::table.select((webhooks::name, webhooks::sealed_secret)).order(webhooks::name).load(connection)
+/// A sealed value, and which row it is in.
+struct Sealed {
+    table: &'static str,
+    key: String,
+    bytes: Vec<u8>,
+}
+
+/// Every sealed value.
+fn sealed_secrets(connection: &mut AnyConnection) -> QueryResult<Vec<Sealed>> {
+    let webhooks: Vec<(String, Vec<u8>)> =
+        webhooks::table.select((webhooks::name, webhooks::sealed_secret)).order(webhooks::name).load(connection)?;
+    let kept: Vec<(i64, Option<Vec<u8>>)> = kept::table
+        .filter(kept::sealed_secret.is_not_null())
+        .select((kept::key, kept::sealed_secret))
+        .order(kept::key)
+        .load(connection)?;
+    let webhooks = webhooks.into_iter().map(|(key, bytes)| Sealed { table: "webhooks", key, bytes });
+    let kept = kept.into_iter().map(|(key, bytes)| Sealed {
+        table: "kept",
+        key: key.to_string(),
+        bytes: bytes.unwrap_or_default(),
+    });
+    Ok(webhooks.chain(kept).collect())
+}
+
+/// Puts `bytes` in the place of a sealed value.
+fn replace(connection: &mut AnyConnection, sealed: &Sealed, bytes: Vec<u8>) -> QueryResult<usize> {
+    match sealed.table {
+        "webhooks" => {
+            let row = webhooks::table.find(&sealed.key);
+            diesel::update(row).set(webhooks::sealed_secret.eq(bytes)).execute(connection)
+        }
+        _ => {
+            let row = kept::table.find(sealed.key.parse::<i64>().unwrap_or_default());
+            diesel::update(row).set(kept::sealed_secret.eq(bytes)).execute(connection)
+        }
+    }
 }
 
 /// Fails if there is a secret that `vault` cannot open: its key is not the one they were sealed with.
@@ -23,7 +57,7 @@ fn sealed_secrets(connection: &mut AnyConnection) -> QueryResult<Vec<(String, Ve
 /// All are tried: a database in which some are sealed with one key and some with another must not get more of either.
 pub(super) fn check_key(connection: &mut AnyConnection, vault: &dyn Vault) -> Result<(), StoreError> {
     let sealed = sealed_secrets(connection).map_err(Failure::from)?;
-    if sealed.iter().all(|(_, sealed)| vault.open(sealed).is_ok()) {
+    if sealed.iter().all(|sealed| vault.open(&sealed.bytes).is_ok()) {
         return Ok(());
     }
     Err(StoreError::Failed(
@@ -43,10 +77,10 @@ impl SqlStorage {
         let (old, new, entry) = (Arc::clone(&self.vault), Arc::clone(new), entry.clone());
         let resealed = self.write("reseal", move |connection| {
             let secrets = sealed_secrets(connection)?;
-            for (name, sealed) in &secrets {
-                let secret = old.open(sealed).map_err(|error| corrupt("webhooks", "sealed_secret", name, error))?;
-                let sealed = webhooks::sealed_secret.eq(new.seal(&secret));
-                diesel::update(webhooks::table.find(name)).set(sealed).execute(connection)?;
+            for sealed in &secrets {
+                let secret = old.open(&sealed.bytes);
+                let secret = secret.map_err(|error| corrupt(sealed.table, "sealed_secret", &sealed.key, error))?;
+                replace(connection, sealed, new.seal(&secret))?;
             }
             audit::insert(connection, &entry)?;
             Ok(secrets.len() as u64)
@@ -54,16 +88,21 @@ impl SqlStorage {
         resealed.await
     }
 
-    /// Writes the database anew, so that what was deleted or replaced is in no free page of it any more, nor in its log.
-    /// Takes time and room in proportion to what is stored.
+    /// Writes an SQLite database anew, so that what was deleted or replaced is in no free page of it any more, nor in its
+    /// log; of one on a PostgreSQL server the tables with secrets, whose old content stays in the server's write-ahead log
+    /// until that is recycled. Takes time and room in proportion to what is written.
     ///
     /// # Errors
     /// `Unavailable`, `Failed`.
     pub async fn compact(&self) -> Result<(), StoreError> {
-        let mut connection = connection::open(&self.url, Purpose::Write)?;
+        let mut connection = connection::open(&self.url, Purpose::Maintain)?;
         let compacted = tokio::task::spawn_blocking(move || {
-            let AnyConnection::Sqlite(inner) = &mut connection;
-            inner.batch_execute("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);").map_err(Failure::from)
+            // PostgreSQL takes one such statement at a time. Only the tables with secrets are worth it there.
+            let statements: &[&str] = match connection {
+                AnyConnection::Sqlite(_) => &["VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"],
+                AnyConnection::Postgres(_) => &["VACUUM FULL webhooks", "VACUUM FULL kept"],
+            };
+            statements.iter().try_for_each(|statement| connection.batch_execute(statement)).map_err(Failure::from)
         });
         compacted.await.map_err(|error| StoreError::Failed(Box::new(error)))?.map_err(StoreError::from)
     }

@@ -143,3 +143,16 @@ diesel::table! {
         revoked -> Nullable<BigInt>,
     }
 }
+
+diesel::table! {
+    kept (key) {
+        key -> BigInt,
+        kind -> Text,
+        id -> Text,
+        body -> Text,
+        sealed_secret -> Nullable<Binary>,
+    }
+}
+
+// A message is found only as long as its session is there.
+diesel::allow_tables_to_appear_in_same_query!(messages, sessions);

@@ -78,13 +78,14 @@ impl TryFrom<MessageRow> for Message {
     }
 }
 
-fn row_of(connection: &mut AnyConnection, id: &SessionId) -> QueryResult<Option<SessionRow>> {
+pub(super) fn row_of(connection: &mut AnyConnection, id: &SessionId) -> QueryResult<Option<SessionRow>> {
     sessions::table.filter(sessions::id.eq(id.as_str())).first(connection).optional()
 }
 
-fn insert_session(connection: &mut AnyConnection, session: &SessionSummary) -> QueryResult<i64> {
+pub(super) fn insert_session(connection: &mut AnyConnection, session: &SessionSummary) -> QueryResult<i64> {
     let values = (
         sessions::id.eq(session.id.as_str()),
+        sessions::user_title.eq(session.user_title.as_ref().map(SessionTitle::as_str)),
         sessions::first_words.eq(&session.first_words),
         sessions::preview.eq(&session.preview),
         sessions::created.eq(session.created.0),
@@ -94,31 +95,59 @@ fn insert_session(connection: &mut AnyConnection, session: &SessionSummary) -> Q
     diesel::insert_into(sessions::table).values(values).returning(sessions::key).get_result(connection)
 }
 
-/// Adds a message to the session called `id`, which is created if it is new; gives its key, what it is now, and the message. For every store that adds messages, in its
-/// own transaction; whoever calls it rings `SqlStorage::upkeep_due` afterwards.
+/// Adds a message to the session called `id`, which is created if it is new; gives its key, what it is now, and the message.
+/// For every store that adds messages, in its own transaction; whoever calls it rings `SqlStorage::upkeep_due` afterwards.
 pub(super) fn append(
     connection: &mut AnyConnection,
     id: &SessionId,
     message: NewMessage,
 ) -> Result<(i64, SessionSummary, Message), Failure> {
-    let (key, session) = if let Some(row) = row_of(connection, id)? {
-        let key = row.key;
-        let session = SessionSummary::try_from(row)?.with(&message);
-        let changes = (
-            sessions::first_words.eq(&session.first_words),
-            sessions::preview.eq(&session.preview),
-            sessions::last_activity.eq(session.last_activity.0),
-            sessions::message_count.eq(session.message_count.cast_signed()),
-        );
-        diesel::update(sessions::table.find(key)).set(changes).execute(connection)?;
-        (key, session)
-    } else {
-        let session = SessionSummary::new(id.clone(), message.at).with(&message);
-        (insert_session(connection, &session)?, session)
+    let (key, session) = match row_of(connection, id)? {
+        Some(row) => update_session(connection, row, &message)?,
+        None => {
+            let session = SessionSummary::new(id.clone(), message.at).with(&message);
+            (insert_session(connection, &session)?, session)
+        }
     };
+    insert_message(connection, key, session.message_count, &message)?;
+    let number = session.message_count;
+    Ok((key, session, Message { content: message, number }))
+}
+
+/// Adds a message to the session with that key, if it is there.
+pub(super) fn append_by_key(connection: &mut AnyConnection, key: i64, message: &NewMessage) -> Result<(), Failure> {
+    let Some(row) = sessions::table.find(key).first(connection).optional()? else { return Ok(()) };
+    let (key, session) = update_session(connection, row, message)?;
+    Ok(insert_message(connection, key, session.message_count, message)?)
+}
+
+/// Brings a session up to date with a message that is about to be added; gives its key and what it is now.
+fn update_session(
+    connection: &mut AnyConnection,
+    row: SessionRow,
+    message: &NewMessage,
+) -> Result<(i64, SessionSummary), Failure> {
+    let key = row.key;
+    let session = SessionSummary::try_from(row)?.with(message);
+    let changes = (
+        sessions::first_words.eq(&session.first_words),
+        sessions::preview.eq(&session.preview),
+        sessions::last_activity.eq(session.last_activity.0),
+        sessions::message_count.eq(session.message_count.cast_signed()),
+    );
+    diesel::update(sessions::table.find(key)).set(changes).execute(connection)?;
+    Ok((key, session))
+}
+
+fn insert_message(
+    connection: &mut AnyConnection,
+    session_key: i64,
+    number: u64,
+    message: &NewMessage,
+) -> QueryResult<()> {
     let values = (
-        messages::session_key.eq(key),
-        messages::number.eq(session.message_count.cast_signed()),
+        messages::session_key.eq(session_key),
+        messages::number.eq(number.cast_signed()),
         messages::id.eq(&message.id),
         messages::role.eq(message.role.as_str()),
         messages::sent.eq(message.at.0),
@@ -126,9 +155,7 @@ pub(super) fn append(
         messages::content.eq(message.text.as_str()),
         messages::folded.eq(text::fold(message.text.as_str())),
     );
-    diesel::insert_into(messages::table).values(values).execute(connection)?;
-    let number = session.message_count;
-    Ok((key, session, Message { content: message, number }))
+    diesel::insert_into(messages::table).values(values).execute(connection).map(drop)
 }
 
 /// The session called `id`.
@@ -215,10 +242,10 @@ impl SessionStore for SqlStorage {
     }
 
     async fn search(&self, query: &SearchQuery, limit: PageLimit) -> Result<Vec<SearchHit>, StoreError> {
-        let query = query.clone();
+        let (index, query) = (self.index, query.clone());
         let hits = self.read("sessions.search", move |connection| {
             // One transaction, so that all steps see the same sessions.
-            connection.transaction(|connection| search::search(connection, &query, limit))
+            connection.transaction(|connection| search::search(connection, index, &query, limit))
         });
         hits.await
     }

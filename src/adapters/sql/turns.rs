@@ -10,7 +10,9 @@ use crate::domain::time::Timestamp;
 use crate::ports::store::StoreError;
 use crate::ports::turns::{Enqueue, Enqueued, TurnQueue};
 use async_trait::async_trait;
+use diesel::dsl::{max, min};
 use diesel::prelude::*;
+use std::collections::HashMap;
 
 /// Waits behind another turn of its session.
 const BEHIND: i32 = 0;
@@ -44,7 +46,7 @@ struct Row {
     key: i64,
     id: String,
     session_id: String,
-    _state: i32,
+    state: i32,
     attempts: i32,
     _lease_until: i64,
     session_key: Option<i64>,
@@ -115,15 +117,14 @@ fn enqueue(connection: &mut AnyConnection, enqueue: &Enqueue) -> Result<Enqueued
 /// Whether there are `capacity` unfinished turns.
 fn is_full(connection: &mut AnyConnection, capacity: u64) -> Result<bool, Failure> {
     let Some(last_place) = capacity.checked_sub(1) else { return Ok(true) };
-    let mut oldest: Option<i64> = None;
-    for state in [BEHIND, READY, CLAIMED] {
-        let of_state = turns::table.filter(turns::state.eq(state)).order(turns::key).select(turns::key);
-        let key: Option<i64> = of_state.first(connection).optional()?;
-        oldest = oldest.into_iter().chain(key).min();
-    }
-    let Some(oldest) = oldest else { return Ok(false) };
+    let oldest = |state: i32| turns::table.filter(turns::state.eq(state)).select(min(turns::key)).single_value();
+    let newest = turns::table.select(max(turns::key)).single_value();
+    let keys = diesel::select((oldest(BEHIND), oldest(READY), oldest(CLAIMED), newest));
+    let (behind, ready, claimed, newest): (Option<i64>, Option<i64>, Option<i64>, Option<i64>) =
+        keys.get_result(connection)?;
+    let oldest = [behind, ready, claimed].into_iter().flatten().min();
+    let (Some(oldest), Some(newest)) = (oldest, newest) else { return Ok(false) };
     // Keys are counted up, so there are no more unfinished turns than there are keys from the oldest to the newest.
-    let newest: i64 = turns::table.order(turns::key.desc()).select(turns::key).first(connection)?;
     if newest.abs_diff(oldest) < last_place {
         return Ok(false);
     }
@@ -154,6 +155,7 @@ fn claim(
     rows.extend(interrupted(connection, now)?);
     rows.sort_unstable_by_key(|row| row.key);
     rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let rows = lock(connection, rows)?;
     let mut claimed = Vec::with_capacity(rows.len());
     for row in rows {
         let (key, session) = (row.key, row.session_id.clone());
@@ -169,6 +171,18 @@ fn claim(
         }
     }
     Ok(claimed)
+}
+
+/// Those of the turns that are still as they were read and that nobody else is about to claim; until the transaction ends
+/// they are ours. An SQLite transaction is the only one that writes, so there all are.
+fn lock(connection: &mut AnyConnection, mut rows: Vec<Row>) -> QueryResult<Vec<Row>> {
+    let AnyConnection::Postgres(inner) = connection else { return Ok(rows) };
+    let keys: Vec<i64> = rows.iter().map(|row| row.key).collect();
+    let ours = turns::table.filter(turns::key.eq_any(keys)).for_update().skip_locked();
+    let ours: HashMap<i64, (i32, i32)> =
+        ours.select((turns::key, (turns::state, turns::attempts))).load(inner)?.into_iter().collect();
+    rows.retain(|row| ours.get(&row.key) == Some(&(row.state, row.attempts)));
+    Ok(rows)
 }
 
 /// The oldest turn that was claimed before and is free again, unless another such turn is being worked on.
@@ -209,27 +223,24 @@ fn claim_one(connection: &mut AnyConnection, row: Row, lease_until: Timestamp) -
     Ok(ClaimedTurn { turn, session, attempt: attempt.unsigned_abs() })
 }
 
-fn finish(connection: &mut AnyConnection, turn: &TurnId, answer: NewMessage) -> Result<bool, Failure> {
-    let claimed = turns::table.filter(turns::id.eq(turn.as_str())).filter(turns::state.eq(CLAIMED));
-    let columns = (turns::key, turns::session_id, turns::session_key, turns::deduplication_key);
-    let row: Option<(i64, String, Option<i64>, Option<String>)> =
-        claimed.select(columns).first(connection).optional()?;
-    let Some((key, session_id, session_key, deduplication_key)) = row else { return Ok(false) };
-    if deduplication_key.is_some() {
-        // What was asked is in the session; only the answer may be asked for again.
-        let changes = (
-            turns::state.eq(DONE),
-            turns::answer.eq(answer.text.as_str()),
-            turns::content.eq(""),
-            turns::metadata.eq(""),
-        );
-        diesel::update(turns::table.find(key)).set(changes).execute(connection)?;
-    } else {
-        diesel::delete(turns::table.find(key)).execute(connection)?;
-    }
-    let session = session_key.map(|session_key| sessions::find_by_key(connection, session_key)).transpose()?;
-    if let Some(session) = session.flatten() {
-        sessions::append(connection, &session.id, answer)?;
+fn finish(connection: &mut AnyConnection, turn: &TurnId, answer: &NewMessage) -> Result<bool, Failure> {
+    let claimed = || turns::table.filter(turns::id.eq(turn.as_str())).filter(turns::state.eq(CLAIMED));
+    let place = (turns::session_id, turns::session_key);
+    // What was asked is in the session; only the answer may be asked for again, and only if there is a key to ask with.
+    let kept =
+        (turns::state.eq(DONE), turns::answer.eq(answer.text.as_str()), turns::content.eq(""), turns::metadata.eq(""));
+    let ended: Option<(String, Option<i64>)> = diesel::update(claimed().filter(turns::deduplication_key.is_not_null()))
+        .set(kept)
+        .returning(place)
+        .get_result(connection)
+        .optional()?;
+    let ended = match ended {
+        Some(ended) => Some(ended),
+        None => diesel::delete(claimed()).returning(place).get_result(connection).optional()?,
+    };
+    let Some((session_id, session_key)) = ended else { return Ok(false) };
+    if let Some(session_key) = session_key {
+        sessions::append_by_key(connection, session_key, answer)?;
     }
     set_next_free(connection, &session_id)?;
     Ok(true)
@@ -272,7 +283,7 @@ impl TurnQueue for SqlStorage {
 
     async fn finish(&self, turn: &TurnId, answer: NewMessage) -> Result<bool, StoreError> {
         let turn = turn.clone();
-        let finished = self.write("turns.finish", move |connection| finish(connection, &turn, answer)).await;
+        let finished = self.write("turns.finish", move |connection| finish(connection, &turn, &answer)).await;
         self.turn_ready.notify_one();
         self.upkeep_due.notify_one();
         finished

@@ -6,11 +6,11 @@
 use super::SqlStorage;
 use super::connection::AnyConnection;
 use super::errors::Failure;
-use super::schema::{messages, removed_sessions, search_progress};
-use super::search::through;
+use super::schema::{messages, removed_sessions};
+use super::search::{Index, add_to_index, through};
 use crate::ports::store::StoreError;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::Text;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -51,14 +51,7 @@ fn index_batch(connection: &mut AnyConnection) -> Result<u64, Failure> {
         .select((messages::key, length(messages::folded)))
         .load(connection)?;
     let keys = batch(&rows);
-    let Some(last) = keys.last() else { return Ok(0) };
-    let AnyConnection::Sqlite(inner) = connection;
-    diesel::sql_query("INSERT INTO search (rowid, folded) SELECT key, folded FROM messages WHERE key > ? AND key <= ?")
-        .bind::<BigInt, _>(done)
-        .bind::<BigInt, _>(last)
-        .execute(inner)?;
-    let progress = search_progress::table.find("messages");
-    diesel::update(progress).set(search_progress::through.eq(last)).execute(connection)?;
+    add_to_index(connection, done, &keys)?;
     Ok(keys.len() as u64)
 }
 
@@ -69,9 +62,7 @@ fn purge_batch(connection: &mut AnyConnection) -> Result<u64, Failure> {
     let Some(session) = session else { return Ok(0) };
     let of_session = messages::table.filter(messages::session_key.eq(session)).limit(BATCH);
     let keys = batch(&of_session.select((messages::key, length(messages::folded))).load(connection)?);
-    for key in &keys {
-        diesel::delete(messages::table.find(key)).execute(connection)?;
-    }
+    diesel::delete(messages::table.filter(messages::key.eq_any(&keys))).execute(connection)?;
     if keys.is_empty() {
         diesel::delete(removed_sessions::table.find(session)).execute(connection)?;
     }
@@ -86,7 +77,11 @@ impl SqlStorage {
     pub async fn upkeep(&self) -> Result<u64, StoreError> {
         let mut total = 0;
         loop {
-            let done = self.write("upkeep.index", index_batch).await? + self.write("upkeep.purge", purge_batch).await?;
+            let indexed = match self.index {
+                Index::Fts5 | Index::Arrays => self.write("upkeep.index", index_batch).await?,
+                Index::PgTrgm => 0,
+            };
+            let done = indexed + self.write("upkeep.purge", purge_batch).await?;
             if done == 0 {
                 return Ok(total);
             }

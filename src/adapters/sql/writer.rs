@@ -5,7 +5,7 @@
 //! quiet a job has a commit of its own and waits for nobody. Being the only writer, it never meets a lock of its own making.
 
 use super::connection::{AnyConnection, Manager, PATIENCE};
-use super::errors::Failure;
+use super::errors::{Failure, OneLine};
 use crate::ports::store::StoreError;
 use diesel::Connection;
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
@@ -57,7 +57,7 @@ where
     }
 }
 
-/// The transaction could not be begun or committed; none of its jobs happened.
+/// The transaction could not be begun or committed; none of its jobs happened, or nobody knows whether they did.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the transaction could not be written")]
 struct TransactionFailed(#[source] Arc<dyn std::error::Error + Send + Sync>);
@@ -90,7 +90,7 @@ impl Writer {
     }
 
     /// Runs `work` in the next transaction. When this returns `Ok`, what it did is on disk; when it returns an error,
-    /// nothing it did is.
+    /// nothing it did is, unless a server was lost after the commit and before it could say so.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, Failure> + Send + 'static,
@@ -128,10 +128,11 @@ fn write_what_waits(pool: &Pool<Manager>, mut waiting: mpsc::Receiver<Box<dyn Jo
 }
 
 fn write_batch(pool: &Pool<Manager>, jobs: Vec<Box<dyn Job>>) {
-    let begun = pool.get().map_err(TransactionFailed::because).and_then(|mut connection| {
-        begin_immediate(&mut connection).map_err(TransactionFailed::because)?;
-        Ok(connection)
-    });
+    let begun =
+        pool.get().map_err(|error| TransactionFailed::because(OneLine::of(&error))).and_then(|mut connection| {
+            begin_immediate(&mut connection).map_err(|error| TransactionFailed::because(OneLine::of(&error)))?;
+            Ok(connection)
+        });
     let mut connection = match begun {
         Ok(connection) => connection,
         Err(failed) => return jobs.into_iter().for_each(|job| job.refuse(&failed)),
@@ -146,7 +147,8 @@ fn write_batch(pool: &Pool<Manager>, jobs: Vec<Box<dyn Job>>) {
         }
     }
     let committed = if is_open(&mut connection) {
-        Transactions::commit_transaction(&mut *connection).map_err(TransactionFailed::because)
+        Transactions::commit_transaction(&mut *connection)
+            .map_err(|error| TransactionFailed::because(OneLine::of(&error)))
     } else {
         // The pool looks at this, and throws the connection away.
         Transactions::transaction_manager_status_mut(&mut *connection).set_in_error();
@@ -164,13 +166,14 @@ fn write_batch(pool: &Pool<Manager>, jobs: Vec<Box<dyn Job>>) {
 
 type Transactions = <AnyConnection as Connection>::TransactionManager;
 
-/// SQLite gave up the whole transaction because of one job.
+/// The whole transaction was given up because of what happened to one job.
 #[derive(Debug, thiserror::Error)]
-#[error("the database rolled the transaction back, most likely because the disk is full or failing")]
+#[error("the database rolled the transaction back: its disk is full or failing, or it was stopped")]
 struct RolledBack;
 
-/// Whether the transaction that was begun is still there. When the disk is full SQLite may roll it back by itself; what a
-/// later job does would then be a transaction of its own, stored although everybody is told that it is not.
+/// Whether the transaction that was begun is still there. When the disk is full SQLite may roll it back by itself, and a server
+/// that is stopped takes it along; what a later job does would then be a transaction of its own, stored although everybody is
+/// told that it is not.
 fn is_open(connection: &mut AnyConnection) -> bool {
     let status = Transactions::transaction_manager_status_mut(connection);
     matches!(status.transaction_depth(), Ok(Some(depth)) if depth.get() == 1)
@@ -178,9 +181,11 @@ fn is_open(connection: &mut AnyConnection) -> bool {
 
 /// Begins with the write lock in hand. A transaction that begins by reading and then wants to write fails at once if
 /// somebody else, such as another program, has written in between.
+/// A PostgreSQL connection that writes holds a lock already, which no other writer has.
 fn begin_immediate(connection: &mut AnyConnection) -> Result<(), diesel::result::Error> {
     match connection {
         AnyConnection::Sqlite(inner) => AnsiTransactionManager::begin_transaction_sql(inner, "BEGIN IMMEDIATE"),
+        AnyConnection::Postgres(inner) => AnsiTransactionManager::begin_transaction(inner),
     }
 }
 

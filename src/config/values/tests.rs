@@ -75,3 +75,18 @@ fn a_limit_is_a_rate_and_a_burst() {
         assert_eq!(rate_limit(text), Some(limit), "{text}");
     }
 }
+
+#[test]
+fn a_database_is_shown_without_its_passwords() {
+    for (url, shown) in [
+        ("postgres://ada:hunter2@db/paw", "postgres://ada:***@db/paw"),
+        ("postgresql://ada@db:5433/paw?password=hunter2&a=b", "postgresql://ada@db:5433/paw?password=***&a=b"),
+        ("postgres:///paw?host=/run/x&sslpassword=hunter2", "postgres:///paw?host=/run/x&sslpassword=***"),
+        ("postgres://ada@db/paw", "postgres://ada@db/paw"),
+    ] {
+        let Some(DatabaseUrl::Postgres(taken)) = DatabaseUrl::parse(url) else { panic!("{url}") };
+        assert_eq!(taken.secret().expose_secret(), url);
+        assert_eq!(taken.to_string(), shown);
+        assert!(!format!("{taken:?}").contains("hunter2"));
+    }
+}

@@ -262,7 +262,10 @@ impl Agent {
         if ours {
             self.waiting.answer(&turn.id, text.as_str());
         } else {
-            tracing::warn!(turn.id = %turn.id, "a turn was finished by somebody else; its lease had ended");
+            tracing::warn!(turn.id = %turn.id, "a turn was finished already: after its lease had ended, or in a try that seemed to have failed");
+            if let Some(TurnState::Done(text)) = self.turns.state(&turn.id).await? {
+                self.waiting.answer(&turn.id, &text);
+            }
         }
         Ok(())
     }

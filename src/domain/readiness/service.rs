@@ -1,6 +1,6 @@
 //! Asking the storage.
 
-use crate::ports::store::{StoreError, StoreProbe};
+use crate::ports::store::{Condition, StoreError, StoreProbe};
 use std::sync::Arc;
 
 /// Knows whether the server is ready.
@@ -15,11 +15,11 @@ impl Readiness {
         Self { probe }
     }
 
-    /// Whether the storage answers and has the schema this program knows.
+    /// What the storage says of itself, if it answers and has the schema this program knows.
     ///
     /// # Errors
     /// The reason why it is not ready.
-    pub async fn check(&self) -> Result<(), StoreError> {
+    pub async fn check(&self) -> Result<Condition, StoreError> {
         self.probe.check().await
     }
 }

@@ -50,7 +50,8 @@ impl Fixture {
     }
 
     fn sealed(&self) -> Vec<(String, Vec<u8>)> {
-        sealed_secrets(&mut self.connection()).unwrap()
+        let sealed = sealed_secrets(&mut self.connection()).unwrap();
+        sealed.into_iter().map(|sealed| (sealed.key, sealed.bytes)).collect()
     }
 
     /// Stores `sealed` as the secret of the slot `b`.

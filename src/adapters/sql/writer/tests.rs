@@ -27,7 +27,7 @@ impl Fixture {
         let url = StorageUrl::Sqlite(folder.path().join("test.db"));
         let mut connection = connection::open(&url, Purpose::Write).unwrap();
         connection.batch_execute("CREATE TABLE numbers (number INTEGER NOT NULL UNIQUE)").unwrap();
-        let writer = Arc::new(Writer::start(connection::pool(&url, Purpose::Write)).unwrap());
+        let writer = Arc::new(Writer::start(connection::writer(&url, Box::new(|_| Ok(())))).unwrap());
         Self { writer, url, _folder: folder }
     }
 
@@ -66,7 +66,7 @@ impl Fixture {
 
     fn stored(&self) -> Vec<i32> {
         let mut connection = connection::open(&self.url, Purpose::Read).unwrap();
-        let AnyConnection::Sqlite(inner) = &mut connection;
+        let AnyConnection::Sqlite(inner) = &mut connection else { unreachable!("it was opened as SQLite") };
         let rows = diesel::sql_query("SELECT number FROM numbers ORDER BY number").load::<Number>(inner);
         rows.unwrap().into_iter().map(|row| row.number).collect()
     }
