@@ -9,6 +9,7 @@
 
 mod app;
 mod failing;
+pub mod postgres;
 mod promises;
 mod response;
 mod user;

@@ -1,14 +1,21 @@
 //! The storages that the suites are run against.
 
+use crate::support::postgres::{self, Database};
 use pawport::adapters::fake::FixedVault;
 use pawport::adapters::in_memory::InMemoryStorage;
 use pawport::adapters::sql::{SqlStorage, StorageUrl};
 use pawport::ports::store::Stores;
+use secrecy::SecretString;
 use std::sync::Arc;
 use tempfile::TempDir;
 
 /// A storage of its own for one test.
 pub trait Backend: Sized {
+    /// Whether it can be tested here. Says so if it cannot.
+    fn is_available() -> bool {
+        true
+    }
+
     /// An empty storage that no other test sees.
     async fn fresh() -> Self;
 
@@ -78,5 +85,83 @@ impl Persistent for Sqlite {
         drop(stores);
         assert!(Arc::into_inner(storage).is_some(), "somebody still holds the storage, so this would not close it");
         Self::open(folder).await
+    }
+}
+
+/// A database of the test's own on a real server.
+pub struct Postgres {
+    storage: Arc<SqlStorage>,
+    stores: Stores,
+    database: Database,
+}
+
+impl Postgres {
+    async fn open(database: Database) -> Self {
+        let url = StorageUrl::Postgres(SecretString::from(database.url()));
+        let storage = SqlStorage::open(url, Arc::new(FixedVault::new())).await.unwrap();
+        Self { stores: Stores::of(&storage), storage, database }
+    }
+
+    /// The database itself, for whoever else works on it.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+}
+
+impl Backend for Postgres {
+    fn is_available() -> bool {
+        postgres::is_available()
+    }
+
+    async fn fresh() -> Self {
+        let this = Self::open(Database::fresh()).await;
+        assert_eq!(this.stores.probe.check().await.unwrap().search, "pg_trgm");
+        this
+    }
+
+    fn stores(&self) -> &Stores {
+        &self.stores
+    }
+
+    async fn settle(&self) {
+        self.storage.upkeep().await.unwrap();
+    }
+}
+
+impl Persistent for Postgres {
+    async fn reopen(self) -> Self {
+        let Self { storage, stores, database } = self;
+        drop(stores);
+        assert!(Arc::into_inner(storage).is_some(), "somebody still holds the storage, so this would not close it");
+        Self::open(database).await
+    }
+}
+
+/// The same on a server where the extension that indexes texts cannot be had.
+pub struct PostgresWithoutExtension(Postgres);
+
+impl Backend for PostgresWithoutExtension {
+    fn is_available() -> bool {
+        postgres::is_available()
+    }
+
+    async fn fresh() -> Self {
+        let this = Postgres::open(Database::without_extensions()).await;
+        assert_eq!(this.stores.probe.check().await.unwrap().search, "trigram arrays");
+        Self(this)
+    }
+
+    fn stores(&self) -> &Stores {
+        self.0.stores()
+    }
+
+    async fn settle(&self) {
+        self.0.settle().await;
+    }
+}
+
+impl Persistent for PostgresWithoutExtension {
+    async fn reopen(self) -> Self {
+        Self(self.0.reopen().await)
     }
 }

@@ -20,16 +20,24 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 const GLANCE: Duration = Duration::from_millis(2);
 
 /// A home directory of the test's own. It outlives the servers that use it.
-pub struct Place(TempDir);
+pub struct Place {
+    folder: TempDir,
+    database_url: Option<String>,
+}
 
 impl Place {
     pub fn new() -> Self {
-        Self(TempDir::new().unwrap())
+        Self { folder: TempDir::new().unwrap(), database_url: None }
+    }
+
+    /// The same, whose servers keep everything in that database unless they are told otherwise.
+    pub fn with_database(url: &str) -> Self {
+        Self { database_url: Some(url.to_owned()), ..Self::new() }
     }
 
     /// A path in this place.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.folder.path().join(name)
     }
 
     /// Where the servers of this place keep what they keep.
@@ -73,7 +81,7 @@ impl Place {
     fn prepare(&self, mut command: Command) -> Program {
         command
             .env_clear()
-            .current_dir(self.0.path())
+            .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -81,6 +89,9 @@ impl Place {
             command.env("PATH", path);
         }
         command.env("HOME", self.path("home"));
+        if let Some(url) = &self.database_url {
+            command.env("PAWPORT_DATABASE_URL", url);
+        }
         // The tests are strangers who ask a lot, unless they say otherwise.
         command.env("PAWPORT_LOCALHOST_AUTH_BYPASS", "false");
         for tier in ["API", "AUTH", "WS", "KEY"] {
@@ -232,6 +243,13 @@ impl Process {
 
     pub fn signal(&self, signal: Signal) {
         signal::kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// The most memory that it has used until now, in bytes.
+    pub fn peak_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib * 1024)
     }
 
     pub fn is_running(&mut self) -> bool {

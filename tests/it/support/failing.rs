@@ -9,6 +9,7 @@ use pawport::domain::auth::login::AuthSession;
 use pawport::domain::auth::oauth::Ticket;
 use pawport::domain::auth::pairing::Pairing;
 use pawport::domain::auth::token::{AccessToken, TokenHash};
+use pawport::domain::import::{Item, Kept, Outcome};
 use pawport::domain::session::{
     Message, NewMessage, SearchHit, SearchQuery, SessionId, SessionPage, SessionSummary, SessionTitle,
 };
@@ -19,11 +20,13 @@ use pawport::ports::api_keys::ApiKeyStore;
 use pawport::ports::audit::AuditLog;
 use pawport::ports::auth_sessions::AuthSessionStore;
 use pawport::ports::credentials::{CredentialError, CredentialStore};
+use pawport::ports::imports::ImportStore;
 use pawport::ports::oauth::TicketStore;
 use pawport::ports::sessions::SessionStore;
-use pawport::ports::store::{StoreError, StoreProbe, Stores};
+use pawport::ports::store::{Condition, StoreError, StoreProbe, Stores};
 use pawport::ports::turns::{Enqueue, Enqueued, TurnQueue};
 use pawport::ports::webhooks::WebhookStore;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -342,8 +345,27 @@ impl AuditLog for FailingStores {
 }
 
 #[async_trait]
+impl ImportStore for FailingStores {
+    async fn import(&self, batch: Vec<Item>, entry: &AuditEntry) -> Result<Vec<Outcome>, StoreError> {
+        self.pass()?.imports.import(batch, entry).await
+    }
+
+    async fn preview(&self, batch: Vec<Item>) -> Result<Vec<Outcome>, StoreError> {
+        self.pass()?.imports.preview(batch).await
+    }
+
+    async fn message_ids(&self, session: &SessionId) -> Result<HashSet<String>, StoreError> {
+        self.pass()?.imports.message_ids(session).await
+    }
+
+    async fn kept(&self, kind: &str) -> Result<Vec<Kept>, StoreError> {
+        self.pass()?.imports.kept(kind).await
+    }
+}
+
+#[async_trait]
 impl StoreProbe for FailingStores {
-    async fn check(&self) -> Result<(), StoreError> {
+    async fn check(&self) -> Result<Condition, StoreError> {
         self.pass()?.probe.check().await
     }
 }
