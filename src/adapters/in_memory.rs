@@ -8,6 +8,7 @@ mod api_keys;
 mod audit;
 mod auth_sessions;
 mod credentials;
+mod imports;
 mod sessions;
 mod tickets;
 mod turns;
@@ -20,8 +21,9 @@ use crate::domain::auth::api_key::ApiKey;
 use crate::domain::auth::login::AuthSession;
 use crate::domain::auth::oauth::Ticket;
 use crate::domain::auth::pairing::Pairing;
+use crate::domain::import::Kept;
 use crate::domain::webhook::Webhook;
-use crate::ports::store::{StoreError, StoreProbe};
+use crate::ports::store::{Condition, StoreError, StoreProbe};
 use async_trait::async_trait;
 use sessions::Sessions;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -36,7 +38,7 @@ pub struct InMemoryStorage {
 }
 
 /// Everything that is stored. All vectors are in the order of storing.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct State {
     sessions: Sessions,
     webhooks: Vec<Webhook>,
@@ -46,6 +48,9 @@ struct State {
     api_keys: Vec<ApiKey>,
     tickets: Vec<Ticket>,
     audit: Vec<AuditEntry>,
+    /// How many entries at the beginning of `audit` were imported.
+    imported_entries: usize,
+    kept: Vec<Kept>,
 }
 
 impl InMemoryStorage {
@@ -66,7 +71,7 @@ impl InMemoryStorage {
 
 #[async_trait]
 impl StoreProbe for InMemoryStorage {
-    async fn check(&self) -> Result<(), StoreError> {
-        Ok(())
+    async fn check(&self) -> Result<Condition, StoreError> {
+        Ok(Condition { storage: "memory", search: "scan" })
     }
 }

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 
 impl State {
     /// Whether a key has the id or the hash of `key`.
-    fn is_taken(&self, key: &ApiKey) -> bool {
+    pub(super) fn is_taken(&self, key: &ApiKey) -> bool {
         self.api_keys.iter().any(|existing| existing.id == key.id || existing.hash == key.hash)
     }
 
@@ -22,7 +22,7 @@ impl State {
     }
 
     /// Revokes the key at `index` and removes what was got with it.
-    fn revoke(&mut self, index: usize, at: Timestamp) {
+    pub(super) fn revoke(&mut self, index: usize, at: Timestamp) {
         let key = &mut self.api_keys[index];
         key.revoked = Some(at);
         let id = key.id.clone();

@@ -13,18 +13,19 @@ use async_trait::async_trait;
 use std::cmp::Reverse;
 
 /// All sessions.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Sessions {
     in_order_of_creation: Vec<StoredSession>,
     created_so_far: u64,
 }
 
 /// One session with all that was said in it.
+#[derive(Clone)]
 pub(super) struct StoredSession {
     /// Tells a session from a later one of the same id. Never given twice.
     pub incarnation: u64,
     pub summary: SessionSummary,
-    messages: Vec<Message>,
+    pub messages: Vec<Message>,
 }
 
 impl Sessions {
@@ -32,11 +33,11 @@ impl Sessions {
         self.in_order_of_creation.iter().find(|session| session.summary.id == *id)
     }
 
-    fn find_mut(&mut self, id: &SessionId) -> Option<&mut StoredSession> {
+    pub fn find_mut(&mut self, id: &SessionId) -> Option<&mut StoredSession> {
         self.in_order_of_creation.iter_mut().find(|session| session.summary.id == *id)
     }
 
-    fn create(&mut self, id: &SessionId, now: Timestamp) {
+    pub fn create(&mut self, id: &SessionId, now: Timestamp) {
         self.created_so_far += 1;
         self.in_order_of_creation.push(StoredSession {
             incarnation: self.created_so_far,
@@ -53,9 +54,7 @@ impl Sessions {
             self.in_order_of_creation.len() - 1
         });
         let session = &mut self.in_order_of_creation[index];
-        session.summary = session.summary.clone().with(&message);
-        let message = Message { content: message, number: session.summary.message_count };
-        session.messages.push(message.clone());
+        let message = session.append(message);
         (session, message)
     }
 
@@ -74,6 +73,14 @@ impl Sessions {
 }
 
 impl StoredSession {
+    /// Adds a message, and gives it with its number.
+    pub fn append(&mut self, message: NewMessage) -> Message {
+        self.summary = self.summary.clone().with(&message);
+        let message = Message { content: message, number: self.summary.message_count };
+        self.messages.push(message.clone());
+        message
+    }
+
     /// The first message that contains the text, as a hit.
     fn hit(&self, query: &SearchQuery) -> Option<SearchHit> {
         let contains = |message: &&Message| text::fold(message.content.text.as_str()).contains(query.folded());

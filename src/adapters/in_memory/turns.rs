@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use std::collections::HashSet;
 
 /// A turn that is waiting or being answered, or whose answer is kept.
+#[derive(Clone)]
 pub(super) struct StoredTurn {
     turn: Turn,
     key: Option<DeduplicationKey>,

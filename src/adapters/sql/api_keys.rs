@@ -16,7 +16,7 @@ use diesel::prelude::*;
 
 #[derive(Insertable, Queryable)]
 #[diesel(table_name = api_keys)]
-struct Row {
+pub(super) struct Row {
     id: String,
     hash: Vec<u8>,
     prefix: String,
@@ -29,7 +29,7 @@ struct Row {
 }
 
 impl Row {
-    fn of(key: &ApiKey) -> Self {
+    pub(super) fn of(key: &ApiKey) -> Self {
         Self {
             id: key.id.as_str().to_owned(),
             hash: key.hash.0.to_vec(),
@@ -66,7 +66,7 @@ impl TryFrom<Row> for ApiKey {
 }
 
 /// Revokes a key, and removes what was got with it. False if there is none that could be.
-fn revoke(connection: &mut AnyConnection, id: &ApiKeyId, at: Timestamp) -> Result<bool, Failure> {
+pub(super) fn revoke(connection: &mut AnyConnection, id: &ApiKeyId, at: Timestamp) -> Result<bool, Failure> {
     let key = api_keys::table.find(id.as_str()).filter(api_keys::revoked.is_null());
     let revoked = diesel::update(key).set(api_keys::revoked.eq(at.0)).execute(connection)? > 0;
     if revoked {

@@ -58,20 +58,37 @@ impl TryFrom<Row> for AuditEntry {
     }
 }
 
+impl<'a> NewRow<'a> {
+    fn of(entry: &'a AuditEntry) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: &entry.id,
+            happened: entry.at.0,
+            severity: entry.severity.as_str(),
+            actor: &entry.actor,
+            action: &entry.action,
+            target: &entry.target,
+            status: &entry.status,
+            context: serde_json::to_string(&entry.context).map_err(|error| StoreError::Failed(Box::new(error)))?,
+        })
+    }
+}
+
 /// Adds an entry; for the stores, in the transaction of the change it describes.
 pub(super) fn insert(connection: &mut AnyConnection, entry: &AuditEntry) -> Result<(), Failure> {
-    let row = NewRow {
-        id: &entry.id,
-        happened: entry.at.0,
-        severity: entry.severity.as_str(),
-        actor: &entry.actor,
-        action: &entry.action,
-        target: &entry.target,
-        status: &entry.status,
-        context: serde_json::to_string(&entry.context).map_err(|error| StoreError::Failed(Box::new(error)))?,
-    };
-    diesel::insert_into(audit::table).values(&row).execute(connection)?;
+    diesel::insert_into(audit::table).values(&NewRow::of(entry)?).execute(connection)?;
     Ok(())
+}
+
+/// Adds an entry at a place of its own.
+pub(super) fn insert_at(connection: &mut AnyConnection, key: i64, entry: &AuditEntry) -> Result<(), Failure> {
+    diesel::insert_into(audit::table).values((audit::key.eq(key), &NewRow::of(entry)?)).execute(connection)?;
+    Ok(())
+}
+
+/// Whether there is an entry of that id.
+pub(super) fn is_there(connection: &mut AnyConnection, id: &str) -> QueryResult<bool> {
+    let key = audit::table.filter(audit::id.eq(id)).select(audit::key).first::<i64>(connection).optional()?;
+    Ok(key.is_some())
 }
 
 #[async_trait]

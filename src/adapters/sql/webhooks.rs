@@ -15,7 +15,7 @@ use secrecy::SecretString;
 
 #[derive(Insertable, Queryable)]
 #[diesel(table_name = webhooks)]
-struct Row {
+pub(super) struct Row {
     name: String,
     description: String,
     sealed_secret: Vec<u8>,
@@ -26,7 +26,7 @@ struct Row {
 }
 
 impl Row {
-    fn of(webhook: &Webhook, vault: &dyn Vault) -> Self {
+    pub(super) fn of(webhook: &Webhook, vault: &dyn Vault) -> Self {
         Self {
             name: webhook.name.as_str().to_owned(),
             description: webhook.description.clone(),
@@ -38,7 +38,7 @@ impl Row {
         }
     }
 
-    fn open(self, vault: &dyn Vault) -> Result<Webhook, StoreError> {
+    pub(super) fn open(self, vault: &dyn Vault) -> Result<Webhook, StoreError> {
         let refused = |column, why: &str| corrupt("webhooks", column, &self.name, why.to_owned());
         let secret = vault.open(&self.sealed_secret);
         let secret = secret.map_err(|error| corrupt("webhooks", "sealed_secret", &self.name, error))?;

@@ -1,0 +1,36 @@
+//! How much there is of an item.
+
+use crate::domain::import::Item;
+use secrecy::ExposeSecret;
+use serde_json::Value;
+
+/// How many rows an item is, and about how many bytes it has.
+pub(super) fn weight(item: &Item) -> (usize, usize) {
+    match item {
+        Item::Session(part) => {
+            let bytes = part.messages.iter().map(|it| it.text.as_str().len() + it.metadata.as_json().len());
+            (part.messages.len() + 1, bytes.sum())
+        }
+        Item::Kept(kept) => {
+            let secret = kept.secret.as_ref().map_or(0, |secret| secret.expose_secret().len());
+            (1, kept.body.len() + secret)
+        }
+        Item::Audit(entry) => {
+            let texts = [&entry.actor, &entry.action, &entry.target, &entry.status].map(String::len);
+            let context = entry.context.iter().map(|(name, value)| name.len() + bytes(value));
+            (1, texts.iter().sum::<usize>() + context.sum::<usize>())
+        }
+        Item::Webhook(_) | Item::ApiKey(_) => (1, 0),
+    }
+}
+
+/// What a value needs in memory.
+fn bytes(value: &Value) -> usize {
+    size_of::<Value>()
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(values) => values.iter().map(bytes).sum(),
+            Value::Object(members) => members.iter().map(|(name, value)| name.len() + bytes(value)).sum(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
+}
