@@ -1,10 +1,12 @@
 //! What implements the ports. No adapter knows another.
 
 pub mod agents;
+pub mod backup_file;
 pub mod data_dir;
 pub mod events;
 pub mod fake;
 pub mod host;
 pub mod in_memory;
+pub mod pocketpaw;
 pub mod sql;
 pub mod vault;

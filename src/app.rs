@@ -3,7 +3,10 @@
 //! [`App::build`] puts services and router together from [`Parts`]; the program and the tests call the same function with
 //! different parts. There is no global.
 
+mod backup;
 mod connections;
+mod import;
+mod migrate;
 mod pair;
 mod secrets;
 mod serve;
@@ -35,6 +38,9 @@ use axum::Router;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
+pub use backup::{RestoreOptions, backup, restore};
+pub use import::{ImportOptions, import};
+pub use migrate::{migrate, pending};
 pub use pair::pair;
 pub use secrets::rotate_key;
 pub use serve::{RunError, run, serve};

@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`time`] and [`text`] are the small values all others are made of; [`session`] is what is kept of a
 //! conversation; [`webhook`] is how a message comes in; [`agent`] is how it is answered; [`audit`] and [`auth`] say who
-//! did what and who may; [`event`] is what an observer hears of it.
+//! did what and who may; [`event`] is what an observer hears of it; [`import`] is what comes from another program.
 
 #![warn(missing_docs)]
 
@@ -14,6 +14,7 @@ pub mod audit;
 pub mod auth;
 pub mod event;
 pub mod id;
+pub mod import;
 pub mod network;
 pub mod readiness;
 pub mod session;

@@ -1,8 +1,9 @@
 //! The program: arguments, configuration, log, then [`pawport::app`]. Whatever fails ends here, in one line.
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use clap::{Parser, Subcommand};
 use pawport::adapters::data_dir::credential_file::CredentialFile;
+use pawport::app::{self, ImportOptions};
 use pawport::config::{Config, Flags, LogFormat, read_vault_key};
 use pawport::ports::credentials::CredentialStore;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -36,9 +37,59 @@ enum Command {
     /// The server must be running on this machine. Whoever opens the address in the code is logged in as the owner.
     #[command(after_help = PAIR_EXAMPLES)]
     Pair(Flags),
+    /// Write everything in the database to one file. The server may run.
+    ///
+    /// The file holds what there is at one moment, whatever is written meanwhile. Any database can be filled from it with
+    /// `restore`. Secrets stay encrypted in it: keep a copy of vault.key, too.
+    #[command(after_help = BACKUP_EXAMPLES)]
+    Backup {
+        /// The file to write.
+        file: PathBuf,
+        /// Replace the file if it is there already.
+        #[arg(long)]
+        overwrite: bool,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Fill the database from a file that `backup` wrote. The server must be stopped.
+    ///
+    /// The database may be of another kind than the one that was backed up. All of the file is stored or nothing.
+    #[command(after_help = RESTORE_EXAMPLES)]
+    Restore {
+        /// The file to read.
+        file: PathBuf,
+        /// Remove everything that the database holds now.
+        #[arg(long)]
+        replace: bool,
+        /// File with the vault key of the server that was backed up, if this one has another: 64 hexadecimal digits.
+        #[arg(long, value_name = "FILE")]
+        vault_key_file: Option<PathBuf>,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Bring the database's schema up to date, as every start of the server does. The server must be stopped.
+    ///
+    /// There is no way back: an older program refuses a newer database.
+    #[command(after_help = MIGRATE_EXAMPLES)]
+    Migrate {
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+        /// Only say what would be done, and fail if that is something.
+        #[arg(long, conflicts_with = "dry_run")]
+        check: bool,
+        #[command(flatten)]
+        flags: Flags,
+    },
     /// Look after the key that secrets in the database are encrypted with.
     #[command(subcommand)]
     Secrets(SecretsCommand),
+    /// Take over what a PocketPaw left: sessions, memories, webhooks, API keys, settings and more.
+    ///
+    /// Its folder is only read. The server must be stopped, and so must the PocketPaw. Run again, or after it was cut short,
+    /// the command adds what is missing. It ends with a table of what was taken, and with what was not and why.
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import(ImportArguments),
     /// Show or check the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -69,6 +120,36 @@ enum SecretsCommand {
     },
 }
 
+#[derive(clap::Args)]
+struct ImportArguments {
+    /// The folder of the PocketPaw, usually ~/.pocketpaw.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Only say what would be done.
+    #[arg(long)]
+    dry_run: bool,
+    /// Zone of the times that have none, such as Europe/Lisbon [default: that of this machine].
+    #[arg(long, value_name = "ZONE")]
+    zone: Option<String>,
+    /// Where the folder was when it was used, if this is a copy; for the ids by which clients know memories.
+    #[arg(long, value_name = "DIR")]
+    home_was: Option<PathBuf>,
+    /// What /etc/machine-id says on the machine where secrets were encrypted, if that is another.
+    #[arg(long, value_name = "ID")]
+    machine_id: Option<String>,
+    /// The hardware id of that machine, if it has one.
+    #[arg(long, value_name = "ID")]
+    hardware_id: Option<String>,
+    /// The login name on that machine.
+    #[arg(long, value_name = "NAME")]
+    login: Option<String>,
+    /// Go on although something listens where the PocketPaw would.
+    #[arg(long)]
+    although_running: bool,
+    #[command(flatten)]
+    flags: Flags,
+}
+
 #[derive(Subcommand)]
 enum ConfigCommand {
     /// Print every key with the value in force and where it came from. Secrets are shown as `[set]`.
@@ -84,6 +165,7 @@ Examples:
   pawport serve                    Listen on http://127.0.0.1:8000, keep everything in ~/.pawport
   pawport token show               Print the access token that clients need
   pawport pair                     Show a code that lets a phone in
+  pawport backup pawport.backup    Write everything in the database to one file
   pawport config show              Print the configuration and where each value comes from
   pawport help serve               Explain a command and its flags";
 
@@ -111,10 +193,35 @@ Examples:
   pawport pair
   pawport pair --data-dir /srv/pawport";
 
+const BACKUP_EXAMPLES: &str = "\
+Examples:
+  pawport backup pawport.backup
+  pawport backup --overwrite --data-dir /srv/pawport /mnt/nas/pawport.backup
+  zcat pawport.backup | head        Look at what is in it";
+
+const RESTORE_EXAMPLES: &str = "\
+Examples:
+  pawport restore pawport.backup --data-dir /srv/new --vault-key-file ~/.pawport/vault.key
+  pawport restore pawport.backup --replace
+  PAWPORT_DATABASE_URL=postgres://paw:secret@db.example.org/paw pawport restore pawport.backup";
+
+const MIGRATE_EXAMPLES: &str = "\
+Examples:
+  pawport migrate
+  pawport migrate --dry-run
+  pawport migrate --check && systemctl restart pawport";
+
 const ROTATE_KEY_EXAMPLES: &str = "\
 Examples:
   pawport secrets rotate-key
   openssl rand -hex 32 > /run/secrets/new-key && pawport secrets rotate-key --new-key-file /run/secrets/new-key";
+
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  pawport import ~/.pocketpaw --dry-run
+  pawport import ~/.pocketpaw
+  pawport import /mnt/old/home/ana/.pocketpaw --home-was /home/ana/.pocketpaw --login ana \\
+      --machine-id \"$(cat /mnt/old/etc/machine-id)\" --zone Europe/Lisbon";
 
 const CONFIG_SHOW_EXAMPLES: &str = "\
 Examples:
@@ -146,11 +253,32 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(flags) => serve(Config::load(&flags)?),
         Command::Token(TokenCommand::Show(flags)) => show_token(&Config::load(&flags)?),
-        Command::Pair(flags) => print(&runtime()?.block_on(pawport::app::pair(&Config::load(&flags)?))?),
+        Command::Pair(flags) => print(&runtime()?.block_on(app::pair(&Config::load(&flags)?))?),
+        Command::Backup { file, overwrite, flags } => {
+            print(&runtime()?.block_on(app::backup(&Config::load(&flags)?, file, overwrite))?)
+        }
+        Command::Restore { file, replace, vault_key_file, flags } => {
+            let vault_key = vault_key_file.map(|file| read_vault_key(&file)).transpose()?;
+            let options = app::RestoreOptions { replace, vault_key };
+            print(&runtime()?.block_on(app::restore(&Config::load(&flags)?, file, options))?)
+        }
+        Command::Migrate { dry_run: false, check: false, flags } => {
+            print(&runtime()?.block_on(app::migrate(&Config::load(&flags)?))?)
+        }
+        Command::Migrate { check, flags, .. } => {
+            let (said, count) = runtime()?.block_on(app::pending(&Config::load(&flags)?))?;
+            print(&said)?;
+            ensure!(!check || count == 0, "the database is not up to date; run pawport migrate");
+            Ok(())
+        }
         Command::Secrets(SecretsCommand::RotateKey { new_key_file, flags }) => {
             let config = Config::load(&flags)?;
             let new_key = new_key_file.map(|file| read_vault_key(&file)).transpose()?;
-            print(&runtime()?.block_on(pawport::app::rotate_key(&config, new_key))?)
+            print(&runtime()?.block_on(app::rotate_key(&config, new_key))?)
+        }
+        Command::Import(arguments) => {
+            let config = Config::load(&arguments.flags)?;
+            print(&runtime()?.block_on(app::import(&config, arguments.into()))?)
         }
         Command::Config(ConfigCommand::Show(flags)) => print(&Config::load(&flags)?.effective_table()),
         Command::Config(ConfigCommand::Check(flags)) => {
@@ -161,10 +289,25 @@ fn run(command: Command) -> anyhow::Result<()> {
     }
 }
 
+impl From<ImportArguments> for ImportOptions {
+    fn from(arguments: ImportArguments) -> Self {
+        Self {
+            folder: arguments.folder,
+            dry_run: arguments.dry_run,
+            although_running: arguments.although_running,
+            zone: arguments.zone,
+            home_was: arguments.home_was,
+            machine_id: arguments.machine_id,
+            hardware_id: arguments.hardware_id,
+            login: arguments.login,
+        }
+    }
+}
+
 fn serve(config: Config) -> anyhow::Result<()> {
     start_log(&config)?;
     let runtime = runtime()?;
-    let outcome = runtime.block_on(pawport::app::serve(config));
+    let outcome = runtime.block_on(app::serve(config));
     // The server has waited for its work as long as it may. What hangs now must not keep the process alive.
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome

@@ -11,12 +11,14 @@
 
 pub mod agent;
 pub mod api_keys;
+pub mod archive;
 pub mod audit;
 pub mod auth_sessions;
 pub mod clock;
 pub mod credentials;
 pub mod entropy;
 pub mod events;
+pub mod imports;
 pub mod oauth;
 pub mod sessions;
 pub mod store;

@@ -4,11 +4,13 @@
 //! keep blocking calls off the runtime's threads and a burst of requests from filling them.
 
 mod api_keys;
+mod archive;
 mod audit;
 mod auth_sessions;
 mod connection;
 mod errors;
 mod grants;
+mod imports;
 mod migrations;
 mod reseal;
 mod schema;
@@ -20,31 +22,39 @@ mod upkeep;
 mod webhooks;
 mod writer;
 
-use crate::ports::store::{StoreError, StoreProbe};
+use crate::ports::store::{Condition, StoreError, StoreProbe};
 use crate::ports::vault::Vault;
 use async_trait::async_trait;
-use connection::{AnyConnection, Manager, PATIENCE, Purpose, READERS};
+use connection::{AnyConnection, Manager, PATIENCE, READERS};
 use diesel::r2d2::Pool;
-use errors::Failure;
+use errors::{Failure, OneLine};
+use search::Index;
+use secrecy::SecretString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore};
 use writer::Writer;
 
+pub use archive::SqlArchive;
+pub use migrations::{migrate, pending_migrations};
+
 /// A query that takes longer is worth a line in the log.
 const SLOW: Duration = Duration::from_millis(250);
 
 /// Where the data is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum StorageUrl {
     /// A file, created if it is not there.
     Sqlite(PathBuf),
+    /// A database on a server, as libpq writes it: `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…`.
+    Postgres(SecretString),
 }
 
 /// All stores in one database.
 pub struct SqlStorage {
     url: StorageUrl,
+    index: Index,
     readers: Pool<Manager>,
     read_permits: Arc<Semaphore>,
     writer: Writer,
@@ -59,22 +69,31 @@ impl SqlStorage {
     /// Opens the database and brings its schema up to date. Secrets are sealed with `vault`.
     ///
     /// # Errors
-    /// `Unavailable` if it cannot be opened; `Failed` if it was made by a newer program, a migration failed, or its secrets
-    /// were sealed with another key.
+    /// `Unavailable` if it cannot be opened, or another program writes to it; `Failed` if it was made by a newer program, a
+    /// migration failed, or its secrets were sealed with another key.
     pub async fn open(url: StorageUrl, vault: Arc<dyn Vault>) -> Result<Arc<Self>, StoreError> {
         let (key, opening) = (Arc::clone(&vault), url.clone());
         let opened = tokio::task::spawn_blocking(move || {
-            connection::create_private(&opening).map_err(|error| StoreError::Unavailable(Box::new(error)))?;
-            // Not from a pool, which would try again and again and then say only that it took too long.
-            let mut connection = connection::open(&opening, Purpose::Write)?;
-            migrations::run(&mut connection)?;
+            let (mut connection, _) = migrations::open_current(&opening)?;
             reseal::check_key(&mut connection, &*key)?;
-            let writer = Writer::start(connection::pool(&opening, Purpose::Write))?;
-            Ok::<_, StoreError>((connection::pool(&opening, Purpose::Read), writer))
+            let index = Index::of(&mut connection).map_err(Failure::from)?;
+            // The writer takes a connection of its own, and on a server there can be only one that writes.
+            drop(connection);
+            let pool = connection::writer(
+                &opening,
+                Box::new(move |connection| {
+                    migrations::check(connection)?;
+                    reseal::check_key(connection, &*key)
+                }),
+            );
+            // Now, and not with the first write: somebody may have been quicker.
+            drop(pool.get().map_err(|error| StoreError::Unavailable(Box::new(OneLine::of(&error))))?);
+            Ok::<_, StoreError>((index, connection::readers(&opening), Writer::start(pool)?))
         });
-        let (readers, writer) = opened.await.map_err(|error| StoreError::Failed(Box::new(error)))??;
+        let (index, readers, writer) = opened.await.map_err(|error| StoreError::Failed(Box::new(error)))??;
         Ok(Arc::new(Self {
             url,
+            index,
             readers,
             read_permits: Arc::new(Semaphore::new(READERS as usize)),
             writer,
@@ -99,7 +118,8 @@ impl SqlStorage {
         let answer = tokio::task::spawn_blocking(move || {
             let _entered = span.enter();
             let _permit = permit;
-            let mut connection = readers.get().map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+            let mut connection =
+                readers.get().map_err(|error| StoreError::Unavailable(Box::new(OneLine::of(&error))))?;
             timed(name, || work(&mut connection).map_err(StoreError::from))
         });
         answer.await.map_err(|error| StoreError::Failed(Box::new(error)))?
@@ -128,7 +148,12 @@ fn timed<T>(name: &'static str, work: impl FnOnce() -> T) -> T {
 
 #[async_trait]
 impl StoreProbe for SqlStorage {
-    async fn check(&self) -> Result<(), StoreError> {
-        self.read("probe", migrations::check).await
+    async fn check(&self) -> Result<Condition, StoreError> {
+        self.read("probe", migrations::check).await?;
+        let storage = match self.url {
+            StorageUrl::Sqlite(_) => "sqlite",
+            StorageUrl::Postgres(_) => "postgresql",
+        };
+        Ok(Condition { storage, search: self.index.name() })
     }
 }

@@ -15,7 +15,9 @@ mod audit;
 mod auth_sessions;
 mod backends;
 mod claims;
+mod competition;
 mod fixtures;
+mod imports;
 mod model;
 mod persistence;
 mod search;
@@ -32,6 +34,9 @@ macro_rules! suite {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $name() {
+                    if !$backend::is_available() {
+                        return;
+                    }
                     let backend = $backend::fresh().await;
                     crate::contract::$suite::$name(backend.stores()).await;
                 }
@@ -50,6 +55,9 @@ macro_rules! search_suite {
                 $(
                     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                     async fn $name() {
+                        if !$backend::is_available() {
+                            return;
+                        }
                         let backend = $backend::fresh().await;
                         crate::contract::search::$name(backend.stores(), async || ()).await;
                     }
@@ -60,11 +68,45 @@ macro_rules! search_suite {
                 $(
                     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                     async fn $name() {
+                        if !$backend::is_available() {
+                            return;
+                        }
                         let backend = $backend::fresh().await;
                         crate::contract::search::$name(backend.stores(), async || backend.settle().await).await;
                     }
                 )+
             }
+        }
+    };
+}
+
+/// What every index of texts has to pass.
+macro_rules! search_contract {
+    ($backend:ident) => {
+        search_suite! { $backend:
+            nothing_is_found_where_nothing_is
+            case_does_not_count_in_any_script
+            every_character_means_itself
+            query_syntax_means_nothing
+            one_and_two_characters_are_enough
+            white_space_counts
+            the_longest_query_is_looked_for_as_a_whole
+            parts_of_a_text_in_another_order_are_not_the_text
+            every_role_is_searched_and_the_title_is_not
+            the_first_matching_message_of_a_session_is_its_hit
+            a_text_said_long_ago_is_the_hit_even_if_it_was_said_again
+            the_excerpt_is_around_the_hit
+            the_end_of_the_longest_text_is_found
+            the_newest_activity_comes_first
+            the_session_created_later_comes_first_where_activity_is_equal
+            what_is_said_later_is_found_too
+            removed_messages_are_not_found
+            many_removed_messages_do_not_hide_the_one_that_remains
+            removal_before_the_storage_settles_leaves_nothing_behind
+            what_comes_and_goes_while_the_storage_settles_is_found_or_not
+            a_session_of_the_same_id_is_searched_anew
+            a_common_word_fills_the_limit_with_the_newest
+            a_rare_word_is_found_among_many_messages
         }
     };
 }
@@ -97,31 +139,7 @@ macro_rules! contract {
             removal_of_nothing_leaves_no_entry
             a_session_of_the_same_id_begins_anew
         }
-        search_suite! { $backend:
-            nothing_is_found_where_nothing_is
-            case_does_not_count_in_any_script
-            every_character_means_itself
-            query_syntax_means_nothing
-            one_and_two_characters_are_enough
-            white_space_counts
-            the_longest_query_is_looked_for_as_a_whole
-            parts_of_a_text_in_another_order_are_not_the_text
-            every_role_is_searched_and_the_title_is_not
-            the_first_matching_message_of_a_session_is_its_hit
-            a_text_said_long_ago_is_the_hit_even_if_it_was_said_again
-            the_excerpt_is_around_the_hit
-            the_end_of_the_longest_text_is_found
-            the_newest_activity_comes_first
-            the_session_created_later_comes_first_where_activity_is_equal
-            what_is_said_later_is_found_too
-            removed_messages_are_not_found
-            many_removed_messages_do_not_hide_the_one_that_remains
-            removal_before_the_storage_settles_leaves_nothing_behind
-            what_comes_and_goes_while_the_storage_settles_is_found_or_not
-            a_session_of_the_same_id_is_searched_anew
-            a_common_word_fills_the_limit_with_the_newest
-            a_rare_word_is_found_among_many_messages
-        }
+        search_contract! { $backend }
         suite! { $backend, webhooks:
             every_member_comes_back
             insert_refuses_a_name_that_is_taken
@@ -257,6 +275,29 @@ macro_rules! contract {
             fifty_entries_at_once_are_all_kept
             the_storage_can_serve
         }
+        suite! { $backend, imports:
+            a_session_comes_with_its_messages
+            the_summary_is_as_the_domain_says
+            a_session_comes_in_parts
+            the_ids_of_messages_are_those_of_the_session
+            messages_come_after_those_that_were_said_here
+            a_session_gets_older_and_keeps_its_title
+            a_session_without_messages_is_there
+            more_messages_than_fit_a_statement_are_all_stored
+            imported_messages_are_found
+            a_webhook_comes_with_its_secret_once
+            an_api_key_comes_once
+            a_key_that_is_revoked_there_is_revoked_here_with_what_was_got_with_it
+            entries_stand_before_what_happened_here
+            entries_of_a_later_import_follow_those_of_an_earlier
+            what_happens_after_an_import_into_nothing_stands_last
+            kept_records_come_back_with_their_secrets
+            a_kept_record_is_replaced_if_it_says_so
+            an_import_that_changes_nothing_leaves_no_entry
+            the_entry_of_an_import_is_stored_once
+            a_preview_says_the_same_and_changes_nothing
+            an_item_may_follow_its_equal_in_one_batch
+        }
     };
 }
 
@@ -268,6 +309,9 @@ macro_rules! persistence {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $name() {
+                    if !$backend::is_available() {
+                        return;
+                    }
                     crate::contract::persistence::$name($backend::fresh().await).await;
                 }
             )+
@@ -291,29 +335,32 @@ macro_rules! persistence {
 macro_rules! model {
     ($backend:ident) => {
         mod model {
+            use crate::contract::backends::{Backend, $backend};
             #[test]
             fn every_answer_is_that_of_the_in_memory_storage() {
-                crate::contract::model::every_answer_is_that_of_the_in_memory_storage::<
-                    crate::contract::backends::$backend,
-                >();
+                if !$backend::is_available() {
+                    return;
+                }
+                crate::contract::model::every_answer_is_that_of_the_in_memory_storage::<$backend>();
             }
         }
     };
 }
 
-/// The list of storages: the name of the module, the type, and which further suites it has to pass.
+/// The list of storages: the name of the module, the type, and which suites it has to pass.
 macro_rules! for_every_backend {
-    ($($name:ident: $backend:ident $(, $suite:ident)*;)+) => {
+    ($($name:ident: $backend:ident: $($suite:ident),+;)+) => {
         $(
             mod $name {
-                contract! { $backend }
-                $($suite! { $backend })*
+                $($suite! { $backend })+
             }
         )+
     };
 }
 
 for_every_backend! {
-    memory: Memory;
-    sqlite: Sqlite, persistence, model;
+    memory: Memory: contract;
+    sqlite: Sqlite: contract, persistence, model;
+    postgres: Postgres: contract, persistence, model;
+    postgres_without_extension: PostgresWithoutExtension: search_contract, persistence, model;
 }

@@ -6,10 +6,14 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod auth;
+mod backup;
 mod binary;
 mod boot;
 mod cli;
 mod client;
+mod import;
+mod migrate;
+mod postgres;
 mod refusals;
 mod restart;
 mod scan;

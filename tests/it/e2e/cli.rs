@@ -31,6 +31,9 @@ fn every_command_has_a_help_that_says_what_it_does_and_shows_how() {
         (&["config", "--help"], "check"),
         (&["config", "show", "--help"], "--config"),
         (&["config", "check", "--help"], "--config"),
+        (&["backup", "--help"], "--overwrite"),
+        (&["restore", "--help"], "--vault-key-file"),
+        (&["migrate", "--help"], "--dry-run"),
         (&["openapi", "--help"], "openapi.json"),
     ] {
         let help = success(place.program(command).run());
