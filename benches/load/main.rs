@@ -13,6 +13,9 @@ mod client;
 #[path = "../support/dataset.rs"]
 mod dataset;
 mod generator;
+#[path = "../../tests/it/support/postgres.rs"]
+#[expect(dead_code, reason = "the tests use more of it")]
+mod postgres;
 mod server;
 #[path = "../support/text.rs"]
 mod text;
@@ -25,11 +28,13 @@ use generator::{Load, Outcome};
 use hmac::{Hmac, KeyInit, Mac};
 use pawport::adapters::host::SystemClock;
 use pawport::ports::clock::Clock;
-use server::Server;
+use postgres::{Cluster, Database};
+use server::{Place, Server};
 use sha2::Sha256;
 use std::fmt::Write as _;
+use std::fs::Permissions;
 use std::io::Write as _;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
@@ -60,6 +65,9 @@ struct Options {
     /// How many deliveries may wait for an answer; the server's own default unless given
     #[arg(long, default_value_t = 10_000)]
     queue_capacity: u64,
+    /// Keep the data on a private PostgreSQL server, started from the installed programs, instead of in SQLite
+    #[arg(long)]
+    postgres: bool,
     /// Only loads whose name has one of these words
     words: Vec<String>,
     /// What `cargo bench` says to every benchmark
@@ -80,22 +88,33 @@ fn main() {
         return;
     }
     let data_dir = if options.sessions == 0 {
-        tempfile::TempDir::new_in(dataset::folder()).unwrap()
+        // As a data directory must be.
+        let private = Permissions::from_mode(0o700);
+        tempfile::Builder::new().permissions(private).tempdir_in(dataset::folder()).unwrap()
     } else {
         dataset::copy(Size { sessions: options.sessions, messages: options.messages.max(options.sessions) })
     };
     // One thread, so that the server has the other core to itself.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(measure(&options, data_dir.path()));
+    let cluster = options.postgres.then(|| Cluster::start("durable"));
+    let database = cluster.as_ref().map(Cluster::database);
+    if let Some(database) = &database
+        && options.sessions > 0
+    {
+        server::move_data(data_dir.path(), database.url());
+    }
+    let place = Place { data_dir: data_dir.path(), database_url: database.as_ref().map(Database::url) };
+    runtime.block_on(measure(&options, place));
 }
 
-async fn measure(options: &Options, data_dir: &Path) {
-    say(&format!("{} sessions, {} messages\n\n", options.sessions, options.messages));
+async fn measure(options: &Options, place: Place<'_>) {
+    let storage = if options.postgres { "PostgreSQL" } else { "SQLite" };
+    say(&format!("{storage}, {} sessions, {} messages\n\n", options.sessions, options.messages));
     say(&format!("binary               {:8.1} MB\n", server::binary_size() as f64 / 1e6));
     if options.wants("start") {
-        starts(options, data_dir);
+        starts(options, place);
     }
-    let server = Server::start(data_dir, options.queue_capacity);
+    let server = Server::start(place, options.queue_capacity);
     memory(&server, "after start");
     if options.wants("memory") {
         sleep(IDLE).await;
@@ -116,12 +135,12 @@ async fn measure(options: &Options, data_dir: &Path) {
     server.stop();
 }
 
-fn starts(options: &Options, data_dir: &Path) {
+fn starts(options: &Options, place: Place<'_>) {
     // The first start makes the keys, once and for all.
-    Server::start(data_dir, options.queue_capacity).stop();
+    Server::start(place, options.queue_capacity).stop();
     let mut times: Vec<Duration> = (0..STARTS)
         .map(|_| {
-            let server = Server::start(data_dir, options.queue_capacity);
+            let server = Server::start(place, options.queue_capacity);
             let time = server.ready_after;
             server.stop();
             time

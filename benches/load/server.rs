@@ -20,6 +20,24 @@ pub fn binary_size() -> u64 {
     fs::metadata(BINARY).unwrap().len()
 }
 
+/// Where a server keeps its data.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    pub data_dir: &'a Path,
+    /// If it is not in the data directory.
+    pub database_url: Option<&'a str>,
+}
+
+/// Moves the data of a data directory into another database, as a user would.
+#[expect(clippy::disallowed_methods, reason = "the program is run as a process of its own")]
+pub fn move_data(data_dir: &Path, database_url: &str) {
+    let file = data_dir.join("moving.backup");
+    let run = |command: &mut Command| assert!(command.arg("--data-dir").arg(data_dir).status().unwrap().success());
+    run(Command::new(BINARY).arg("backup").arg(&file));
+    run(Command::new(BINARY).arg("restore").arg(&file).env("PAWPORT_DATABASE_URL", database_url));
+    fs::remove_file(file).unwrap();
+}
+
 /// A running server. Ends when it is dropped.
 pub struct Server {
     process: RefCell<Child>,
@@ -30,15 +48,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server on a data directory. Its log goes into a file beside the data directory's own.
+    /// Starts a server on a place. Its log goes into a file in the data directory.
     #[expect(clippy::disallowed_methods, reason = "the server under load is a process of its own")]
-    pub fn start(data_dir: &Path, queue_capacity: u64) -> Self {
-        let log = data_dir.join("server.log");
+    pub fn start(place: Place<'_>, queue_capacity: u64) -> Self {
+        let log = place.data_dir.join("server.log");
         let errors = OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let began = Instant::now();
-        let mut process = Command::new(BINARY)
+        let mut command = Command::new(BINARY);
+        if let Some(url) = place.database_url {
+            command.env("PAWPORT_DATABASE_URL", url);
+        }
+        let mut process = command
             .args(["serve", "--port", "0", "--data-dir"])
-            .arg(data_dir)
+            .arg(place.data_dir)
             .args(["--queue-capacity", &queue_capacity.to_string()])
             .env("PAWPORT_ACCESS_TOKEN", TOKEN)
             // Limits that are counted and not reached.
