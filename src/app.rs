@@ -8,6 +8,7 @@ mod connections;
 mod import;
 mod migrate;
 mod pair;
+mod progress;
 mod secrets;
 mod serve;
 mod shutdown;

@@ -1,5 +1,6 @@
 //! Everything that is stored, into one file and out of it.
 
+use super::progress::bar;
 use super::secrets::{KEY, storage_url, vault};
 use super::serve::lock_database;
 use super::shutdown::Shutdown;
@@ -15,7 +16,7 @@ use crate::ports::entropy::{Entropy, random};
 use crate::ports::store::Cause;
 use crate::ports::vault::Vault;
 use anyhow::{Context, bail};
-use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{DecimalBytes, HumanCount, ProgressBar};
 use secrecy::ExposeSecret;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -221,14 +222,6 @@ fn read_backup(archive: &mut dyn Archive, file: &Path, vaults: Vaults<'_>, repla
 /// Runs work that blocks on a thread of its own.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> anyhow::Result<T> + Send + 'static) -> anyhow::Result<T> {
     tokio::task::spawn_blocking(work).await?
-}
-
-/// A bar on standard error, if that is a terminal. `position` says how far it is.
-fn bar(what: &'static str, length: u64, position: &str) -> ProgressBar {
-    let template = format!("{{msg}} [{{wide_bar}}] {position}, {{eta}} left");
-    // A template that is wrong is seen at once, on any terminal.
-    let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(length).with_style(style).with_message(what)
 }
 
 /// The counts in words.

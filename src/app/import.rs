@@ -4,6 +4,7 @@ mod size;
 mod summary;
 mod target;
 
+use super::progress::bar;
 use crate::adapters::host::{OsEntropy, SystemClock};
 use crate::adapters::pocketpaw::{Area, Found, Home, KeyMaterial, Options, Remark};
 use crate::config::{self, Config};
@@ -13,10 +14,9 @@ use crate::domain::import::{Item, Outcome, SessionPart};
 use crate::domain::session::SessionId;
 use crate::ports::entropy::Entropy;
 use anyhow::{Context, bail};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
 use std::collections::HashSet;
-use std::io::IsTerminal;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ pub async fn import(config: &Config, options: ImportOptions) -> anyhow::Result<S
     let target = Target::open(config, options.dry_run, &entropy).await?;
     let audit = Audit::new(Arc::clone(&target.stores.audit), Arc::new(SystemClock), entropy);
     let source = home.root().display().to_string();
-    let bar = progress_bar(home.size());
+    let bar = bar("Reading", home.size(), "{bytes} of {total_bytes}, {bytes_per_sec}");
 
     let (sender, mut found) = mpsc::channel(READ_AHEAD);
     let (room, runtime) = (Arc::new(Semaphore::new(READ_AHEAD_BYTES)), Handle::current());
@@ -288,17 +288,4 @@ fn key_material(options: &ImportOptions, home: &Home) -> KeyMaterial {
         material.hardware.insert(0, id);
     }
     material
-}
-
-/// Shows how much has been read, if there is somebody to see it.
-fn progress_bar(bytes: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left");
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }

@@ -13,42 +13,43 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use std::sync::Arc;
 
-/// A sealed value, and which row it is in.
-struct Sealed {
-    table: &'static str,
-    key: String,
-    bytes: Vec<u8>,
+/// The row that a sealed value is in.
+enum Row {
+    Webhook(String),
+    Kept(i64),
 }
 
-/// Every sealed value.
-fn sealed_secrets(connection: &mut AnyConnection) -> QueryResult<Vec<Sealed>> {
+impl Row {
+    /// The table and the key, for an error.
+    fn place(&self) -> (&'static str, String) {
+        match self {
+            Self::Webhook(name) => ("webhooks", name.clone()),
+            Self::Kept(key) => ("kept", key.to_string()),
+        }
+    }
+}
+
+/// Every sealed value, and which row it is in.
+fn sealed_secrets(connection: &mut AnyConnection) -> QueryResult<Vec<(Row, Vec<u8>)>> {
     let webhooks: Vec<(String, Vec<u8>)> =
         webhooks::table.select((webhooks::name, webhooks::sealed_secret)).order(webhooks::name).load(connection)?;
     let kept: Vec<(i64, Option<Vec<u8>>)> = kept::table
         .filter(kept::sealed_secret.is_not_null())
         .select((kept::key, kept::sealed_secret))
-        .order(kept::key)
         .load(connection)?;
-    let webhooks = webhooks.into_iter().map(|(key, bytes)| Sealed { table: "webhooks", key, bytes });
-    let kept = kept.into_iter().map(|(key, bytes)| Sealed {
-        table: "kept",
-        key: key.to_string(),
-        bytes: bytes.unwrap_or_default(),
-    });
+    let webhooks = webhooks.into_iter().map(|(name, sealed)| (Row::Webhook(name), sealed));
+    let kept = kept.into_iter().filter_map(|(key, sealed)| Some((Row::Kept(key), sealed?)));
     Ok(webhooks.chain(kept).collect())
 }
 
-/// Puts `bytes` in the place of a sealed value.
-fn replace(connection: &mut AnyConnection, sealed: &Sealed, bytes: Vec<u8>) -> QueryResult<usize> {
-    match sealed.table {
-        "webhooks" => {
-            let row = webhooks::table.find(&sealed.key);
-            diesel::update(row).set(webhooks::sealed_secret.eq(bytes)).execute(connection)
+/// Puts `sealed` in the place of a sealed value.
+fn replace(connection: &mut AnyConnection, row: &Row, sealed: Vec<u8>) -> QueryResult<usize> {
+    match row {
+        Row::Webhook(name) => {
+            let row = webhooks::table.find(name);
+            diesel::update(row).set(webhooks::sealed_secret.eq(sealed)).execute(connection)
         }
-        _ => {
-            let row = kept::table.find(sealed.key.parse::<i64>().unwrap_or_default());
-            diesel::update(row).set(kept::sealed_secret.eq(bytes)).execute(connection)
-        }
+        Row::Kept(key) => diesel::update(kept::table.find(key)).set(kept::sealed_secret.eq(sealed)).execute(connection),
     }
 }
 
@@ -57,7 +58,7 @@ fn replace(connection: &mut AnyConnection, sealed: &Sealed, bytes: Vec<u8>) -> Q
 /// All are tried: a database in which some are sealed with one key and some with another must not get more of either.
 pub(super) fn check_key(connection: &mut AnyConnection, vault: &dyn Vault) -> Result<(), StoreError> {
     let sealed = sealed_secrets(connection).map_err(Failure::from)?;
-    if sealed.iter().all(|sealed| vault.open(&sealed.bytes).is_ok()) {
+    if sealed.iter().all(|(_, sealed)| vault.open(sealed).is_ok()) {
         return Ok(());
     }
     Err(StoreError::Failed(
@@ -77,10 +78,12 @@ impl SqlStorage {
         let (old, new, entry) = (Arc::clone(&self.vault), Arc::clone(new), entry.clone());
         let resealed = self.write("reseal", move |connection| {
             let secrets = sealed_secrets(connection)?;
-            for sealed in &secrets {
-                let secret = old.open(&sealed.bytes);
-                let secret = secret.map_err(|error| corrupt(sealed.table, "sealed_secret", &sealed.key, error))?;
-                replace(connection, sealed, new.seal(&secret))?;
+            for (row, sealed) in &secrets {
+                let secret = old.open(sealed).map_err(|error| {
+                    let (table, key) = row.place();
+                    corrupt(table, "sealed_secret", key, error)
+                })?;
+                replace(connection, row, new.seal(&secret))?;
             }
             audit::insert(connection, &entry)?;
             Ok(secrets.len() as u64)

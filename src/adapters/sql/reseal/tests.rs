@@ -4,10 +4,12 @@ use crate::adapters::sql::StorageUrl;
 use crate::adapters::sql::connection::{self, Purpose};
 use crate::adapters::vault::SealingVault;
 use crate::domain::audit::{AuditEntry, Severity};
+use crate::domain::import::{Item, Kept};
 use crate::domain::time::Timestamp;
 use crate::domain::webhook::{Scheme, SessionMode, SyncTimeout, Webhook, WebhookName, WebhookSecret};
+use crate::ports::imports::ImportStore;
 use crate::ports::webhooks::WebhookStore;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 const SECRETS: [(&str, &str); 3] = [("a", "secret of a"), ("b", ""), ("c", "ünï 🐾 \0")];
 
@@ -51,7 +53,7 @@ impl Fixture {
 
     fn sealed(&self) -> Vec<(String, Vec<u8>)> {
         let sealed = sealed_secrets(&mut self.connection()).unwrap();
-        sealed.into_iter().map(|sealed| (sealed.key, sealed.bytes)).collect()
+        sealed.into_iter().map(|(row, sealed)| (row.place().1, sealed)).collect()
     }
 
     /// Stores `sealed` as the secret of the slot `b`.
@@ -158,4 +160,27 @@ async fn where_nothing_is_sealed_any_key_will_do() {
     let fixture = Fixture { url: StorageUrl::Sqlite(folder.path().join("test.db")), folder };
     assert_eq!(fixture.open(1).await.unwrap().reseal(&vault(2), &entry()).await.unwrap(), 0);
     fixture.open(3).await.unwrap();
+}
+
+#[tokio::test]
+async fn secrets_of_kept_records_are_resealed_too() {
+    let fixture = Fixture::new().await;
+    let kept = |id: &str, secret: Option<&str>| {
+        Item::Kept(Kept {
+            kind: "test".to_owned(),
+            id: id.to_owned(),
+            body: "{}".to_owned(),
+            secret: secret.map(SecretString::from),
+            replaces: false,
+        })
+    };
+    let storage = fixture.open(1).await.unwrap();
+    let batch = vec![kept("a", Some("one")), kept("b", None), kept("c", Some("three"))];
+    storage.import(batch, &entry()).await.unwrap();
+    assert_eq!(storage.reseal(&vault(2), &entry()).await.unwrap(), 5);
+    drop(storage);
+    fixture.assert_refuses(1).await;
+    let records = fixture.open(2).await.unwrap().kept("test").await.unwrap();
+    let secrets: Vec<_> = records.iter().map(|kept| kept.secret.as_ref().map(ExposeSecret::expose_secret)).collect();
+    assert_eq!(secrets, [Some("one"), None, Some("three")]);
 }
