@@ -13,9 +13,21 @@ use std::path::Path;
 const LINE_LIMIT: usize = 500;
 
 /// Crates that hold values and rules and do nothing by themselves.
-const MODEL_CRATES: [&str; 11] =
-    ["std", "secrecy", "thiserror", "uuid", "sha2", "hmac", "subtle", "serde_json", "base64", "crc32fast", "hex"];
-const PORT_CRATES: [&str; 4] = ["std", "async_trait", "thiserror", "futures_core"];
+const MODEL_CRATES: [&str; 12] = [
+    "std",
+    "secrecy",
+    "thiserror",
+    "uuid",
+    "sha2",
+    "hmac",
+    "subtle",
+    "serde_json",
+    "base64",
+    "crc32fast",
+    "hex",
+    "url",
+];
+const PORT_CRATES: [&str; 6] = ["std", "async_trait", "thiserror", "futures_core", "secrecy", "serde_json"];
 /// What `http` would need to go around the services.
 const NOT_IN_HTTP: [&str; 6] = ["diesel", "diesel_migrations", "libsqlite3_sys", "r2d2", "rmcp", "reqwest"];
 

@@ -36,11 +36,13 @@ pub enum CredentialKind {
     Loopback,
     /// The secret of a webhook slot: good for deliveries to that slot and nothing else.
     WebhookSecret,
+    /// The state of a sign-in to an MCP server: good for ending that sign-in and nothing else.
+    McpSignIn,
 }
 
 impl CredentialKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::MasterToken,
         Self::Session,
         Self::ApiKey,
@@ -49,6 +51,7 @@ impl CredentialKind {
         Self::StatusKey,
         Self::Loopback,
         Self::WebhookSecret,
+        Self::McpSignIn,
     ];
 
     /// The name in stores, on the wire and in the audit log.
@@ -63,6 +66,7 @@ impl CredentialKind {
             Self::StatusKey => "status_key",
             Self::Loopback => "loopback",
             Self::WebhookSecret => "webhook_secret",
+            Self::McpSignIn => "mcp_sign_in",
         }
     }
 
@@ -70,7 +74,7 @@ impl CredentialKind {
     #[must_use]
     pub fn actor(self) -> &'static str {
         match self {
-            Self::MasterToken | Self::Session | Self::Pairing | Self::Loopback => "dashboard_user",
+            Self::MasterToken | Self::Session | Self::Pairing | Self::Loopback | Self::McpSignIn => "dashboard_user",
             Self::ApiKey | Self::App => "api_client",
             Self::StatusKey => "monitor",
             Self::WebhookSecret => "webhook",

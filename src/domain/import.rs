@@ -2,10 +2,14 @@
 
 use super::audit::AuditEntry;
 use super::auth::api_key::ApiKey;
+use super::mcp::sign_in::SignedIn;
+use super::mcp::{CallTimeout, McpServer, McpServerName, Rejected};
 use super::session::{NewMessage, SessionId, SessionSummary, SessionTitle};
 use super::time::Timestamp;
 use super::webhook::Webhook;
 use secrecy::{ExposeSecret, SecretString};
+use std::time::Duration;
+use thiserror::Error;
 
 /// One thing to take over.
 #[derive(Debug, Clone)]
@@ -14,6 +18,10 @@ pub enum Item {
     Session(SessionPart),
     /// A webhook slot.
     Webhook(Webhook),
+    /// An MCP server. It is stored switched off, whatever it says: switching one on runs a program.
+    McpServer(McpServer),
+    /// What signing in to an MCP server gave.
+    McpSignIn(SignedIn),
     /// An API key.
     ApiKey(ApiKey),
     /// Something that happened in the other program.
@@ -89,10 +97,12 @@ impl Kept {
 pub enum Outcome {
     /// It was stored, or takes the place of what it [replaces](Kept::replaces), or a key that was there is revoked now.
     Imported,
-    /// The same was there.
+    /// The same was there: for a server, one of that name that is reached in the same way, whatever else was changed about
+    /// it; for a sign-in, any to that server.
     AlreadyThere,
     /// Something else has its key: a slot of that name with another secret, a key of that id with another hash, or of that
-    /// hash with another id.
+    /// hash with another id; a server of that name that is reached in another way. Or a sign-in has no server: none of
+    /// that name is at that address.
     Conflict,
     /// A part of a session was stored.
     Session {
@@ -114,3 +124,53 @@ impl Outcome {
         }
     }
 }
+
+/// Why an MCP server cannot keep its name, and gets no other.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NameRefused {
+    /// Nothing like it is a name here.
+    #[error("its name {0}")]
+    Rejected(Rejected),
+    /// What it would be called here is the name of another.
+    #[error("here it would be called {0:?}, and so is another")]
+    Taken(String),
+}
+
+/// What MCP servers are called here that are called like this elsewhere. Where a name cannot be the same, each character
+/// that is not allowed becomes a hyphen, and what a name cannot begin with is left out.
+#[must_use]
+pub fn mcp_server_names(found: &[&str]) -> Vec<Result<McpServerName, NameRefused>> {
+    let same = |name: &str| McpServerName::parse(name).ok().filter(|parsed| parsed.as_str() == name);
+    let mut taken: Vec<McpServerName> = Vec::new();
+    taken.extend(found.iter().filter_map(|name| same(name)));
+    let name = |name: &&str| {
+        if let Some(name) = same(name) {
+            return Ok(name);
+        }
+        let is_allowed = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '.' | '_');
+        let plain: String = name.trim().chars().map(|it| if is_allowed(it) { it } else { '-' }).collect();
+        let plain = plain.trim_start_matches(|character: char| !character.is_ascii_alphanumeric());
+        // Without any letter or digit it is no better than the one it was.
+        let plain = McpServerName::parse(plain).map_err(|_| NameRefused::Rejected(Rejected::Name))?;
+        if taken.contains(&plain) {
+            return Err(NameRefused::Taken(plain.as_str().to_owned()));
+        }
+        taken.push(plain.clone());
+        Ok(plain)
+    };
+    found.iter().map(name).collect()
+}
+
+/// The allowed time limit of a call that is nearest to so many seconds, in whole ones; for none at all that of servers which
+/// say nothing.
+#[must_use]
+pub fn nearest_call_timeout(seconds: f64) -> CallTimeout {
+    if seconds == 0.0 {
+        return CallTimeout::default();
+    }
+    let seconds = Duration::from_secs_f64(seconds.ceil().clamp(1.0, 600.0)).as_secs();
+    i64::try_from(seconds).ok().and_then(|seconds| CallTimeout::from_secs(seconds).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use super::api_keys::ApiKeyStore;
 use super::audit::AuditLog;
 use super::auth_sessions::AuthSessionStore;
 use super::imports::ImportStore;
+use super::mcp::McpServerStore;
 use super::oauth::TicketStore;
 use super::sessions::SessionStore;
 use super::turns::TurnQueue;
@@ -77,6 +78,8 @@ pub struct Stores {
     pub api_keys: Arc<dyn ApiKeyStore>,
     /// What native apps exchange for access tokens.
     pub tickets: Arc<dyn TicketStore>,
+    /// MCP servers, and what signing in to them gave.
+    pub mcp_servers: Arc<dyn McpServerStore>,
     /// The audit log.
     pub audit: Arc<dyn AuditLog>,
     /// What comes from another program.
@@ -91,7 +94,7 @@ impl Stores {
     pub fn of<S>(storage: &Arc<S>) -> Self
     where
         S: SessionStore + WebhookStore + TurnQueue + AuthSessionStore + ApiKeyStore + TicketStore,
-        S: AuditLog + ImportStore + StoreProbe + 'static,
+        S: McpServerStore + AuditLog + ImportStore + StoreProbe + 'static,
     {
         Self {
             sessions: Arc::clone(storage) as _,
@@ -100,6 +103,7 @@ impl Stores {
             auth_sessions: Arc::clone(storage) as _,
             api_keys: Arc::clone(storage) as _,
             tickets: Arc::clone(storage) as _,
+            mcp_servers: Arc::clone(storage) as _,
             audit: Arc::clone(storage) as _,
             imports: Arc::clone(storage) as _,
             probe: Arc::clone(storage) as _,
