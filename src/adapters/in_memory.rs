@@ -9,6 +9,7 @@ mod audit;
 mod auth_sessions;
 mod credentials;
 mod imports;
+mod mcp_servers;
 mod sessions;
 mod tickets;
 mod turns;
@@ -22,9 +23,11 @@ use crate::domain::auth::login::AuthSession;
 use crate::domain::auth::oauth::Ticket;
 use crate::domain::auth::pairing::Pairing;
 use crate::domain::import::Kept;
+use crate::domain::mcp::{McpServer, McpServerName};
 use crate::domain::webhook::Webhook;
 use crate::ports::store::{Condition, StoreError, StoreProbe};
 use async_trait::async_trait;
+use secrecy::SecretString;
 use sessions::Sessions;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -51,6 +54,9 @@ struct State {
     /// How many entries at the beginning of `audit` were imported.
     imported_entries: usize,
     kept: Vec<Kept>,
+    mcp_servers: Vec<McpServer>,
+    /// Of each server at most one.
+    mcp_sign_ins: Vec<(McpServerName, SecretString)>,
 }
 
 impl InMemoryStorage {

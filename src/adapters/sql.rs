@@ -11,6 +11,7 @@ mod connection;
 mod errors;
 mod grants;
 mod imports;
+mod mcp_servers;
 mod migrations;
 mod reseal;
 mod schema;
@@ -76,6 +77,7 @@ impl SqlStorage {
         let opened = tokio::task::spawn_blocking(move || {
             let (mut connection, _) = migrations::open_current(&opening)?;
             reseal::check_key(&mut connection, &*key)?;
+            mcp_servers::move_kept(&mut connection, &*key)?;
             let index = Index::of(&mut connection).map_err(Failure::from)?;
             // The writer takes a connection of its own, and on a server there can be only one that writes.
             drop(connection);

@@ -203,12 +203,9 @@ impl Import {
                 (Label::Session(id, messages), Outcome::Session { is_new, added }) => {
                     self.summary.session(&id, is_new, added, messages);
                 }
-                (Label::Named(place), Outcome::Conflict) => self.summary.remark(Remark {
-                    area,
-                    skipped: true,
-                    place,
-                    why: "there is another one of that name or id here, with another secret".to_owned(),
-                }),
+                (Label::Named(place, why), Outcome::Conflict) => {
+                    self.summary.remark(Remark { area, skipped: true, place, why: why.to_owned() });
+                }
                 (_, outcome) => self.summary.count(area, outcome),
             }
         }
@@ -219,16 +216,26 @@ impl Import {
 /// What is said of an item after it was given away.
 enum Label {
     Session(String, u64),
-    Named(String),
+    /// What it is called, and why it is not stored if it is a conflict.
+    Named(String, &'static str),
     Nothing,
 }
 
 impl Label {
     fn of(item: &Item) -> Self {
+        let with_secret = "there is another one of that name or id here, with another secret";
         match item {
             Item::Session(part) => Self::Session(part.id.to_string(), part.messages.len() as u64),
-            Item::Webhook(webhook) => Self::Named(format!("webhook {}", webhook.name.as_str())),
-            Item::ApiKey(key) => Self::Named(format!("API key {}", key.id.as_str())),
+            Item::Webhook(webhook) => Self::Named(format!("webhook {}", webhook.name.as_str()), with_secret),
+            Item::ApiKey(key) => Self::Named(format!("API key {}", key.id.as_str()), with_secret),
+            Item::McpServer(server) => Self::Named(
+                format!("MCP server {}", server.name.as_str()),
+                "there is another one of that name here, which is started or reached in another way",
+            ),
+            Item::McpSignIn(sign_in) => Self::Named(
+                format!("sign-in to {}", sign_in.server.as_str()),
+                "the server of that name here is at another address",
+            ),
             Item::Audit(_) | Item::Kept(_) => Self::Nothing,
         }
     }

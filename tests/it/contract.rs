@@ -18,6 +18,7 @@ mod claims;
 mod competition;
 mod fixtures;
 mod imports;
+mod mcp_servers;
 mod model;
 mod persistence;
 mod search;
@@ -152,6 +153,25 @@ macro_rules! contract {
             removal_of_nothing_leaves_no_entry
             a_removed_name_is_free
             one_of_twenty_insertions_of_the_same_name_wins
+        }
+        suite! { $backend, mcp_servers:
+            every_member_comes_back
+            a_server_takes_the_place_of_the_one_of_its_name
+            list_is_by_creation_then_by_name
+            what_is_unknown_is_absent
+            names_are_compared_exactly
+            a_server_is_switched_on_and_off
+            switching_nothing_leaves_no_entry
+            removal_takes_the_sign_in_and_leaves_the_others_and_an_entry
+            removal_of_nothing_leaves_no_entry
+            a_sign_in_is_kept_as_long_as_the_address_is_the_same
+            a_sign_in_takes_the_place_of_the_one_before
+            a_sign_in_to_another_address_is_refused
+            a_removed_sign_in_leaves_the_server_and_an_entry
+            twenty_who_put_a_server_leave_one_and_an_entry_each
+            no_sign_in_outlives_its_address_in_a_race
+            an_imported_server_is_off_and_comes_once
+            an_imported_sign_in_needs_its_server_and_comes_once
         }
         suite! { $backend, turns:
             a_turn_is_stored_with_its_entry
@@ -321,6 +341,7 @@ macro_rules! persistence {
         persistence! { $backend:
             sessions_and_messages_are_there_after_reopening
             webhooks_are_there_after_reopening
+            mcp_servers_are_there_after_reopening
             the_audit_log_is_there_after_reopening
             turns_are_there_after_reopening
             credentials_are_there_after_reopening

@@ -4,6 +4,8 @@ use super::{InMemoryStorage, State};
 use crate::domain::audit::AuditEntry;
 use crate::domain::auth::api_key::ApiKey;
 use crate::domain::import::{Item, Kept, Outcome, SessionPart};
+use crate::domain::mcp::McpServer;
+use crate::domain::mcp::sign_in::SignedIn;
 use crate::domain::session::SessionId;
 use crate::domain::webhook::Webhook;
 use crate::ports::imports::ImportStore;
@@ -16,6 +18,8 @@ impl State {
         match item {
             Item::Session(part) => self.import_session(part),
             Item::Webhook(webhook) => self.import_webhook(webhook),
+            Item::McpServer(server) => self.import_mcp_server(server),
+            Item::McpSignIn(sign_in) => self.import_mcp_sign_in(sign_in),
             Item::ApiKey(key) => self.import_api_key(key),
             Item::Audit(entry) => self.import_entry(entry),
             Item::Kept(kept) => self.import_kept(kept),
@@ -45,6 +49,28 @@ impl State {
                 Outcome::Imported
             }
         }
+    }
+
+    fn import_mcp_server(&mut self, server: McpServer) -> Outcome {
+        match self.mcp_servers.iter().find(|existing| existing.name == server.name) {
+            Some(existing) if existing.transport == server.transport => Outcome::AlreadyThere,
+            Some(_) => Outcome::Conflict,
+            None => {
+                self.mcp_servers.push(McpServer { enabled: false, ..server });
+                Outcome::Imported
+            }
+        }
+    }
+
+    fn import_mcp_sign_in(&mut self, sign_in: SignedIn) -> Outcome {
+        if !self.is_at(&sign_in.server, &sign_in.url) {
+            return Outcome::Conflict;
+        }
+        if self.mcp_sign_ins.iter().any(|existing| existing.0 == sign_in.server) {
+            return Outcome::AlreadyThere;
+        }
+        self.mcp_sign_ins.push((sign_in.server, sign_in.grant));
+        Outcome::Imported
     }
 
     fn import_api_key(&mut self, key: ApiKey) -> Outcome {

@@ -3,7 +3,7 @@
 use super::connection::AnyConnection;
 use super::errors::{Failure, corrupt};
 use super::schema::{api_keys, audit as audit_table, kept, messages, sessions, webhooks};
-use super::{SqlStorage, api_keys as keys, audit, sessions as session_rows, webhooks as slots};
+use super::{SqlStorage, api_keys as keys, audit, mcp_servers, sessions as session_rows, webhooks as slots};
 use crate::domain::audit::AuditEntry;
 use crate::domain::auth::api_key::ApiKey;
 use crate::domain::import::{Item, Kept, Outcome, SessionPart};
@@ -40,8 +40,8 @@ struct NewMessageRow<'a> {
 }
 
 #[derive(Queryable)]
-struct KeptRow {
-    key: i64,
+pub(super) struct KeptRow {
+    pub(super) key: i64,
     kind: String,
     id: String,
     body: String,
@@ -49,7 +49,7 @@ struct KeptRow {
 }
 
 impl KeptRow {
-    fn open(self, vault: &dyn Vault) -> Result<Kept, StoreError> {
+    pub(super) fn open(self, vault: &dyn Vault) -> Result<Kept, StoreError> {
         let opened = self.sealed_secret.map(|sealed| {
             let refused = |why: Cause| corrupt("kept", "sealed_secret", self.key.to_string(), why);
             let secret = vault.open(&sealed).map_err(|error| refused(Box::new(error)))?;
@@ -73,6 +73,8 @@ fn import(connection: &mut AnyConnection, vault: &dyn Vault, batch: &[Item]) -> 
         outcomes.push(match item {
             Item::Session(part) => import_session(connection, part)?,
             Item::Webhook(webhook) => import_webhook(connection, vault, webhook)?,
+            Item::McpServer(server) => mcp_servers::import_server(connection, vault, server)?,
+            Item::McpSignIn(sign_in) => mcp_servers::import_sign_in(connection, vault, sign_in)?,
             Item::ApiKey(key) => import_api_key(connection, key)?,
             Item::Audit(entry) => {
                 let is_there = audit::is_there(connection, &entry.id)?;

@@ -4,7 +4,7 @@
 
 use super::connection::{self, AnyConnection, Purpose};
 use super::errors::{Failure, corrupt};
-use super::schema::{kept, webhooks};
+use super::schema::{kept, mcp_servers, mcp_sign_ins, webhooks};
 use super::{SqlStorage, audit};
 use crate::domain::audit::AuditEntry;
 use crate::ports::store::StoreError;
@@ -17,6 +17,8 @@ use std::sync::Arc;
 enum Row {
     Webhook(String),
     Kept(i64),
+    McpServer(String),
+    McpSignIn(String),
 }
 
 impl Row {
@@ -25,6 +27,8 @@ impl Row {
         match self {
             Self::Webhook(name) => ("webhooks", name.clone()),
             Self::Kept(key) => ("kept", key.to_string()),
+            Self::McpServer(name) => ("mcp_servers", name.clone()),
+            Self::McpSignIn(server) => ("mcp_sign_ins", server.clone()),
         }
     }
 }
@@ -37,9 +41,15 @@ fn sealed_secrets(connection: &mut AnyConnection) -> QueryResult<Vec<(Row, Vec<u
         .filter(kept::sealed_secret.is_not_null())
         .select((kept::key, kept::sealed_secret))
         .load(connection)?;
+    let servers: Vec<(String, Vec<u8>)> =
+        mcp_servers::table.select((mcp_servers::name, mcp_servers::sealed_secret)).load(connection)?;
+    let sign_ins: Vec<(String, Vec<u8>)> =
+        mcp_sign_ins::table.select((mcp_sign_ins::server, mcp_sign_ins::sealed_secret)).load(connection)?;
     let webhooks = webhooks.into_iter().map(|(name, sealed)| (Row::Webhook(name), sealed));
     let kept = kept.into_iter().filter_map(|(key, sealed)| Some((Row::Kept(key), sealed?)));
-    Ok(webhooks.chain(kept).collect())
+    let servers = servers.into_iter().map(|(name, sealed)| (Row::McpServer(name), sealed));
+    let sign_ins = sign_ins.into_iter().map(|(server, sealed)| (Row::McpSignIn(server), sealed));
+    Ok(webhooks.chain(kept).chain(servers).chain(sign_ins).collect())
 }
 
 /// Puts `sealed` in the place of a sealed value.
@@ -50,6 +60,14 @@ fn replace(connection: &mut AnyConnection, row: &Row, sealed: Vec<u8>) -> QueryR
             diesel::update(row).set(webhooks::sealed_secret.eq(sealed)).execute(connection)
         }
         Row::Kept(key) => diesel::update(kept::table.find(key)).set(kept::sealed_secret.eq(sealed)).execute(connection),
+        Row::McpServer(name) => {
+            let row = mcp_servers::table.find(name);
+            diesel::update(row).set(mcp_servers::sealed_secret.eq(sealed)).execute(connection)
+        }
+        Row::McpSignIn(server) => {
+            let row = mcp_sign_ins::table.find(server);
+            diesel::update(row).set(mcp_sign_ins::sealed_secret.eq(sealed)).execute(connection)
+        }
     }
 }
 
@@ -103,7 +121,9 @@ impl SqlStorage {
             // PostgreSQL takes one such statement at a time. Only the tables with secrets are worth it there.
             let statements: &[&str] = match connection {
                 AnyConnection::Sqlite(_) => &["VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"],
-                AnyConnection::Postgres(_) => &["VACUUM FULL webhooks", "VACUUM FULL kept"],
+                AnyConnection::Postgres(_) => {
+                    &["VACUUM FULL webhooks", "VACUUM FULL kept", "VACUUM FULL mcp_servers", "VACUUM FULL mcp_sign_ins"]
+                }
             };
             statements.iter().try_for_each(|statement| connection.batch_execute(statement)).map_err(Failure::from)
         });

@@ -154,5 +154,22 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    mcp_servers (name) {
+        name -> Text,
+        enabled -> Bool,
+        created -> BigInt,
+        body -> Text,
+        sealed_secret -> Binary,
+    }
+}
+
+diesel::table! {
+    mcp_sign_ins (server) {
+        server -> Text,
+        sealed_secret -> Binary,
+    }
+}
+
 // A message is found only as long as its session is there.
 diesel::allow_tables_to_appear_in_same_query!(messages, sessions);

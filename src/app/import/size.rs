@@ -1,6 +1,7 @@
 //! How much there is of an item.
 
 use crate::domain::import::Item;
+use crate::domain::mcp::parts::Parts;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
@@ -20,6 +21,13 @@ pub(super) fn weight(item: &Item) -> (usize, usize) {
             let context = entry.context.iter().map(|(name, value)| name.len() + bytes(value));
             (1, texts.iter().sum::<usize>() + context.sum::<usize>())
         }
+        Item::McpServer(server) => {
+            let Parts { command, arguments, environment, url, headers, .. } = Parts::of(&server.transport);
+            let pairs = environment.iter().chain(&headers).flat_map(|(name, value)| [name, value]);
+            let texts = pairs.chain(&arguments).chain([&command, &url]);
+            (1, texts.map(String::len).sum())
+        }
+        Item::McpSignIn(sign_in) => (1, sign_in.grant.expose_secret().len()),
         Item::Webhook(_) | Item::ApiKey(_) => (1, 0),
     }
 }

@@ -3,6 +3,7 @@
 use super::fixtures::{
     answered, api_key, asked, at, entry, everything, got_with, hash, id, key_id, limit, logged, login, login_ids, texts,
 };
+use super::mcp_servers::{remote, signed_in};
 use pawport::domain::audit::AuditEntry;
 use pawport::domain::auth::api_key::ApiKey;
 use pawport::domain::auth::login::AuthSession;
@@ -245,6 +246,8 @@ fn one_of_each() -> Vec<Item> {
     vec![
         session("websocket_a", &[]),
         webhook("ci", "s"),
+        Item::McpServer(remote("a", "mcp")),
+        Item::McpSignIn(signed_in("a", "mcp", "grant")),
         Item::ApiKey(api_key("k", 2)),
         Item::Audit(entry("one")),
         Item::Kept(kept("k", "a", "1")),
@@ -272,12 +275,13 @@ pub async fn a_preview_says_the_same_and_changes_nothing(stores: &Stores) {
     let batch = one_of_each();
     let preview = stores.imports.preview(batch.clone()).await.unwrap();
     assert_eq!(stores.sessions.recent(everything(), 0).await.unwrap().total, 0);
+    assert!(stores.mcp_servers.list().await.unwrap().is_empty());
     assert!(records(stores, "k").await.is_empty() && stores.webhooks.list().await.unwrap().is_empty());
     assert!(stores.api_keys.list().await.unwrap().is_empty() && logged(stores).await.is_empty());
     assert_eq!(import(stores, &batch).await, preview);
     let again = stores.imports.preview(batch.clone()).await.unwrap();
     assert_eq!(again[0], added(false, 0));
-    assert_eq!(again[1..], [Outcome::AlreadyThere; 4]);
+    assert_eq!(again[1..], [Outcome::AlreadyThere; 6]);
 }
 
 pub async fn an_item_may_follow_its_equal_in_one_batch(stores: &Stores) {

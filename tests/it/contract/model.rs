@@ -4,6 +4,7 @@
 //! storages are given the very same values, so every answer must be the same to the last member.
 
 mod credentials;
+mod mcp_servers;
 
 use super::backends::{Backend, Memory, Persistent};
 use super::fixtures::{at, everything, id, limit};
@@ -52,6 +53,7 @@ enum Operation {
     Record { moment: i64 },
     RecentEntries { size: i64 },
     Credentials(credentials::Operation),
+    McpServers(mcp_servers::Operation),
 }
 
 fn moment() -> impl Strategy<Value = i64> {
@@ -131,6 +133,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => about_slots(),
         4 => about_turns(),
         5 => credentials::operation().prop_map(Operation::Credentials),
+        3 => mcp_servers::operation().prop_map(Operation::McpServers),
         1 => prop_oneof![
             moment().prop_map(|moment| Operation::Record { moment }),
             size().prop_map(|size| Operation::RecentEntries { size }),
@@ -268,6 +271,7 @@ async fn perform(backend: &impl Backend, operation: &Operation, step: Step) -> S
         Operation::Record { moment } => shown(&audit.record(&step.entry("record", *moment)).await),
         Operation::RecentEntries { size } => shown(&audit.recent(limit(*size)).await),
         Operation::Credentials(operation) => credentials::perform(backend.stores(), operation, step).await,
+        Operation::McpServers(operation) => mcp_servers::perform(backend.stores(), operation, step).await,
     }
 }
 
@@ -279,6 +283,7 @@ async fn everything_in(stores: &Stores, queries: &[SearchQuery], turns_offered: 
         shown(&stores.audit.recent(everything()).await),
     ];
     answers.extend(credentials::everything_in(stores).await);
+    answers.extend(mcp_servers::everything_in(stores).await);
     for session in SESSIONS {
         answers.push(shown(&stores.sessions.history(&id(session), everything()).await));
     }

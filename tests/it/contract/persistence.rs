@@ -5,13 +5,15 @@ use super::fixtures::{
     answered, api_key, asked, at, entry, everything, got_with, hash, id, keyed, listed, logged, login, login_ids,
     logins, pairing, texts, turn,
 };
+use super::mcp_servers::{members, remote, signed_in, stdio};
 use pawport::domain::agent::TurnState;
 use pawport::domain::auth::pairing::Pairing;
+use pawport::domain::mcp::McpServerName;
 use pawport::domain::session::{SearchQuery, SessionTitle};
 use pawport::domain::webhook::{Scheme, SessionMode, SyncTimeout, Webhook, WebhookName, WebhookSecret};
 use pawport::ports::store::Stores;
 use pawport::ports::turns::Enqueued;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 pub async fn sessions_and_messages_are_there_after_reopening(backend: impl Persistent) {
     let stores = backend.stores();
@@ -58,6 +60,28 @@ pub async fn webhooks_are_there_after_reopening(backend: impl Persistent) {
 
     let backend = backend.reopen().await;
     assert_eq!(list(backend.stores()).await, before);
+}
+
+pub async fn mcp_servers_are_there_after_reopening(backend: impl Persistent) {
+    let all = async |stores: &Stores| {
+        let list = stores.mcp_servers.list().await.unwrap();
+        let grant = stores.mcp_servers.sign_in(&list[0].name).await.unwrap();
+        (list.iter().map(members).collect::<Vec<_>>(), grant.map(|grant| grant.expose_secret().to_owned()))
+    };
+    let stores = backend.stores();
+    for server in [remote("a", "mcp?token=s3cret"), stdio("b", "🐾"), stdio("removed", "c")] {
+        stores.mcp_servers.put(&server, &entry("put")).await.unwrap();
+    }
+    let sign_in = signed_in("a", "mcp?token=s3cret", "grant 🐾");
+    assert!(stores.mcp_servers.set_sign_in(&sign_in, None).await.unwrap());
+    let [b, removed] = ["b", "removed"].map(|name| McpServerName::parse(name).unwrap());
+    assert!(stores.mcp_servers.set_enabled(&b, true, &entry("on")).await.unwrap());
+    assert!(stores.mcp_servers.remove(&removed, &entry("removed")).await.unwrap());
+    let before = all(stores).await;
+    assert_eq!((before.0.len(), before.1.as_deref()), (2, Some("grant 🐾")));
+
+    let backend = backend.reopen().await;
+    assert_eq!(all(backend.stores()).await, before);
 }
 
 pub async fn the_audit_log_is_there_after_reopening(backend: impl Persistent) {

@@ -224,9 +224,7 @@ fn what_has_no_place_yet_is_kept_as_documented() {
 
     let alias = json!({ "from": "telegram:123456789", "to": "telegram:123456789:ab12cd34" });
     assert_eq!(kept(&place, "session_alias"), [alias]);
-    let servers = kept(&place, "mcp_server");
-    assert!(servers.iter().all(|server| server["enabled"] == false && server.get("env").is_none()), "{servers:?}");
-    assert!(servers.iter().all(|server| server.get("url").is_none() && server.get("args").is_none()), "{servers:?}");
+    assert!(kept(&place, "mcp_server").is_empty());
     let read = |name: &str| -> Value { serde_json::from_slice(&std::fs::read(home.join(name)).unwrap()).unwrap() };
     assert_eq!(kept(&place, "audit_report"), [read("audit_reports/2026-11-23.json")]);
     for (kind, file) in [
@@ -246,6 +244,31 @@ fn what_has_no_place_yet_is_kept_as_documented() {
     assert_eq!(guilds, json!({ "channel": "discord", "name": "discord_allowed_guild_ids", "value": [111_222_333] }));
     assert_eq!(kept(&place, "reminder"), [read("reminders.json")["reminders"][0].clone()]);
     assert_eq!(kept(&place, "identity").len(), 5);
+}
+
+#[test]
+fn mcp_servers_are_taken_switched_off_and_their_secrets_are_apart() {
+    let place = Place::new();
+    let home = sample(&place);
+    import(&place, &home, &[]);
+    let servers = "SELECT name || ' ' || enabled AS line FROM mcp_servers ORDER BY created, name";
+    assert_eq!(query(&place, servers), ["filesystem 0", "issues 0", "remote-docs 0"]);
+    let bodies = query(&place, "SELECT body AS line FROM mcp_servers ORDER BY created, name");
+    let bodies: Vec<Value> = bodies.iter().map(|body| serde_json::from_str(body).unwrap()).collect();
+    assert!(bodies.iter().all(|server| server.get("env").is_none() && server.get("url").is_none()), "{bodies:?}");
+    assert!(bodies.iter().all(|server| server.get("args").is_none() && server["timeout"] == 30), "{bodies:?}");
+    let reached: Vec<_> = bodies.iter().map(|server| (&server["transport"], &server["command"])).collect();
+    let (program, remote) = (json!("stdio"), json!("streamable-http"));
+    assert_eq!(reached, [(&program, &json!("npx")), (&program, &json!("issue-server")), (&remote, &json!(""))]);
+    // What was changed there meanwhile does not change what is here.
+    let file = home.join("mcp_servers.json");
+    let changed = std::fs::read_to_string(&file).unwrap().replace("\"issue-server\"", "\"another\"");
+    std::fs::write(&file, changed).unwrap();
+    let stored = database(&place);
+    let again = import(&place, &home, &[]);
+    assert_eq!(counts(&again, "MCP servers"), [0, 2, 1]);
+    assert!(again.stdout.contains("there is another one of that name here"), "{}", again.stdout);
+    assert_eq!(database(&place), stored);
 }
 
 #[test]

@@ -7,8 +7,8 @@
 
 use super::{AnyConnection, hexadecimal};
 use crate::adapters::sql::schema::{
-    api_keys, audit, kept, login_sessions, messages, oauth_tickets, pairings, removed_sessions, sessions, turns,
-    webhooks,
+    api_keys, audit, kept, login_sessions, mcp_servers, mcp_sign_ins, messages, oauth_tickets, pairings,
+    removed_sessions, sessions, turns, webhooks,
 };
 use crate::domain::text;
 use crate::ports::archive::{ArchiveError, Record, RecordSink, Vaults};
@@ -46,7 +46,7 @@ impl Table {
 }
 
 /// All tables, in the order in which they are in a backup.
-pub(super) const TABLES: [Table; 10] = [
+pub(super) const TABLES: [Table; 12] = [
     Table::of::<Session>(),
     Table::of::<Message>(),
     Table::of::<Webhook>(),
@@ -57,6 +57,8 @@ pub(super) const TABLES: [Table; 10] = [
     Table::of::<OauthTicket>(),
     Table::of::<ApiKey>(),
     Table::of::<Kept>(),
+    Table::of::<McpServer>(),
+    Table::of::<McpSignIn>(),
 ];
 
 trait Row: Serialize + DeserializeOwned {
@@ -131,13 +133,13 @@ macro_rules! bytes {
 }
 
 /// The key of the last row of the page that begins a list of keys and lengths.
-fn end_of_page(rows: &[(i64, i64)]) -> Option<i64> {
+fn end_of_page<K: Clone>(rows: &[(K, i64)]) -> Option<K> {
     let mut bytes = 0;
-    let fits = |(index, (_, length)): &(usize, &(i64, i64))| {
+    let fits = |(index, (_, length)): &(usize, &(K, i64))| {
         bytes += length;
         *index == 0 || bytes <= PAGE_BYTES
     };
-    rows.iter().enumerate().take_while(fits).last().map(|(_, (key, _))| *key)
+    rows.iter().enumerate().take_while(fits).last().map(|(_, (key, _))| key.clone())
 }
 
 /// What is the same for each table; what differs follows the names.
@@ -196,14 +198,16 @@ macro_rules! page {
             }
         }
     };
-    ($table:ident by key, long $($long:ident),+) => {
+    ($table:ident by key, long $($long:ident),+) => { page!($table by key: i64 after i64::MIN, long $($long),+); };
+    // No key is before or equal to `first`.
+    ($table:ident by $key:ident: $type:ident after $first:expr, long $($long:ident),+) => {
         fn page(connection: &mut AnyConnection, after: Option<&Self>) -> QueryResult<Vec<Self>> {
-            let after = after.map_or(i64::MIN, |last| last.key);
-            let lengths = $table::table.filter($table::key.gt(after)).order($table::key).limit(PAGE);
-            let lengths = lengths.select(($table::key, bytes!($($long),+))).load(connection)?;
+            let after = after.map_or($first, |last| last.$key.clone());
+            let lengths = $table::table.filter($table::$key.gt(&after)).order($table::$key).limit(PAGE);
+            let lengths = lengths.select(($table::$key, bytes!($($long),+))).load::<($type, i64)>(connection)?;
             let Some(end) = end_of_page(&lengths) else { return Ok(Vec::new()) };
-            let rows = $table::table.filter($table::key.gt(after)).filter($table::key.le(end));
-            rows.order($table::key).select(Self::as_select()).load(connection)
+            let rows = $table::table.filter($table::$key.gt(&after)).filter($table::$key.le(end));
+            rows.order($table::$key).select(Self::as_select()).load(connection)
         }
     };
 }
@@ -245,7 +249,7 @@ row! { messages, Message,
         let removed = removed_sessions::table.filter(removed_sessions::session_key.eq(messages::session_key));
         let present = messages::table.filter(not(exists(removed))).filter(messages::key.gt(after));
         let lengths = present.order(messages::key).limit(PAGE);
-        let lengths = lengths.select((messages::key, bytes!(content, metadata))).load(connection)?;
+        let lengths = lengths.select((messages::key, bytes!(content, metadata))).load::<(i64, i64)>(connection)?;
         let Some(end) = end_of_page(&lengths) else { return Ok(Vec::new()) };
         present.filter(messages::key.le(end)).order(messages::key).select(Self::as_select()).load(connection)
     }
@@ -410,6 +414,39 @@ struct Kept {
 row! { kept, Kept, page!(kept by key, long body, sealed_secret); insert!(kept);
     fn sealed(&mut self) -> Option<&mut Vec<u8>> {
         self.sealed_secret.as_mut()
+    }
+}
+
+#[derive(Serialize, Deserialize, Queryable, Selectable, Insertable)]
+#[diesel(table_name = mcp_servers, treat_none_as_default_value = false)]
+#[serde(deny_unknown_fields)]
+struct McpServer {
+    name: String,
+    enabled: bool,
+    created: i64,
+    body: String,
+    #[serde(with = "hexadecimal")]
+    sealed_secret: Vec<u8>,
+}
+
+row! { mcp_servers, McpServer, page!(mcp_servers by name: String after String::new(), long body, sealed_secret); insert!(mcp_servers);
+    fn sealed(&mut self) -> Option<&mut Vec<u8>> {
+        Some(&mut self.sealed_secret)
+    }
+}
+
+#[derive(Serialize, Deserialize, Queryable, Selectable, Insertable)]
+#[diesel(table_name = mcp_sign_ins, treat_none_as_default_value = false)]
+#[serde(deny_unknown_fields)]
+struct McpSignIn {
+    server: String,
+    #[serde(with = "hexadecimal")]
+    sealed_secret: Vec<u8>,
+}
+
+row! { mcp_sign_ins, McpSignIn, page!(mcp_sign_ins by server: String after String::new(), long sealed_secret); insert!(mcp_sign_ins);
+    fn sealed(&mut self) -> Option<&mut Vec<u8>> {
+        Some(&mut self.sealed_secret)
     }
 }
 

@@ -5,9 +5,14 @@ use crate::adapters::sql::connection::{self, Purpose};
 use crate::adapters::vault::SealingVault;
 use crate::domain::audit::{AuditEntry, Severity};
 use crate::domain::import::{Item, Kept};
+use crate::domain::mcp::parts::Parts;
+use crate::domain::mcp::sign_in::SignedIn;
+use crate::domain::mcp::tool::ToolFilter;
+use crate::domain::mcp::{CallTimeout, McpServer, McpServerName, RemoteUrl};
 use crate::domain::time::Timestamp;
 use crate::domain::webhook::{Scheme, SessionMode, SyncTimeout, Webhook, WebhookName, WebhookSecret};
 use crate::ports::imports::ImportStore;
+use crate::ports::mcp::McpServerStore;
 use crate::ports::webhooks::WebhookStore;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -64,7 +69,7 @@ impl Fixture {
 
     /// Fails unless the key opens the database, and its secrets are those of [`SECRETS`].
     async fn assert_opened_by(&self, key: u8) {
-        let webhooks = self.open(key).await.unwrap().list().await.unwrap();
+        let webhooks = WebhookStore::list(&*self.open(key).await.unwrap()).await.unwrap();
         let secrets: Vec<_> = webhooks.iter().map(|webhook| (webhook.name.as_str(), webhook.secret.expose())).collect();
         assert_eq!(secrets, SECRETS);
     }
@@ -183,4 +188,32 @@ async fn secrets_of_kept_records_are_resealed_too() {
     let records = fixture.open(2).await.unwrap().kept("test").await.unwrap();
     let secrets: Vec<_> = records.iter().map(|kept| kept.secret.as_ref().map(ExposeSecret::expose_secret)).collect();
     assert_eq!(secrets, [Some("one"), None, Some("three")]);
+}
+
+#[tokio::test]
+async fn secrets_of_mcp_servers_and_sign_ins_are_resealed_too() {
+    let fixture = Fixture::new().await;
+    let storage = fixture.open(1).await.unwrap();
+    let url = RemoteUrl::parse("https://host.example/mcp?token=s3cret").unwrap();
+    let parts = Parts { transport: "http".to_owned(), url: url.expose().to_owned(), ..Parts::default() };
+    let server = McpServer {
+        name: McpServerName::parse("docs").unwrap(),
+        transport: parts.check().unwrap(),
+        enabled: true,
+        call_timeout: CallTimeout::default(),
+        tools: ToolFilter::default(),
+        preset: None,
+        created: Timestamp(5),
+    };
+    let sign_in = SignedIn { server: server.name.clone(), url, grant: SecretString::from("the grant") };
+    storage.put(&server, &entry()).await.unwrap();
+    assert!(storage.set_sign_in(&sign_in, None).await.unwrap());
+    assert_eq!(storage.reseal(&vault(2), &entry()).await.unwrap(), 5);
+    storage.compact().await.unwrap();
+    drop(storage);
+    fixture.assert_refuses(1).await;
+    let storage = fixture.open(2).await.unwrap();
+    let found = McpServerStore::find(&*storage, &server.name).await.unwrap().unwrap();
+    assert_eq!(found.transport, server.transport);
+    assert_eq!(storage.sign_in(&server.name).await.unwrap().unwrap().expose_secret(), "the grant");
 }

@@ -110,6 +110,8 @@ pub fn imported(place: &Place) -> Vec<Vec<String>> {
         "SELECT kind || id || body || (sealed_secret IS NULL) AS line FROM kept ORDER BY kind, id",
         "SELECT audit.key || id || happened || severity || actor || action || target || status || context AS line FROM audit WHERE key < 0 ORDER BY key",
         "SELECT id || hex(hash) || prefix || name || scopes || created || quote(expires) || quote(revoked) AS line FROM api_keys ORDER BY id",
+        "SELECT name || enabled || body AS line FROM mcp_servers ORDER BY name",
+        "SELECT server AS line FROM mcp_sign_ins ORDER BY server",
         "SELECT name || description || scheme || sync_timeout AS line FROM webhooks ORDER BY name",
     ];
     queries.into_iter().map(|sql| query(place, sql)).collect()

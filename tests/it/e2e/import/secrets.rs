@@ -29,20 +29,18 @@ fn secrets_are_opened_sealed_and_never_shown() {
     assert_eq!(counts(&ended, "Secrets"), [2, 0, 0]);
     assert_eq!((counts(&ended, "Tokens for services"), counts(&ended, "MCP sign-ins")), ([1, 0, 0], [1, 0, 0]));
     let sealed = "SELECT kind || ' ' || id AS line FROM kept WHERE sealed_secret IS NOT NULL ORDER BY kind, id";
-    assert_eq!(
-        query(&place, sealed),
-        [
-            "mcp_server filesystem",
-            "mcp_server issues",
-            "mcp_server remote-docs",
-            "mcp_sign_in remote-docs",
-            "secret slack_app_token",
-            "secret telegram_bot_token",
-            "service_token gmail",
-        ]
-    );
+    assert_eq!(query(&place, sealed), ["secret slack_app_token", "secret telegram_bot_token", "service_token gmail",]);
+    let sealed =
+        "SELECT name AS line FROM mcp_servers UNION ALL SELECT 'sign-in ' || server FROM mcp_sign_ins ORDER BY 1";
+    assert_eq!(query(&place, sealed), ["filesystem", "issues", "remote-docs", "sign-in remote-docs"]);
     let database = std::fs::read(place.data_dir().join("pawport.db")).unwrap();
-    for secret in SECRETS.into_iter().chain(["ya29-dummy", "mcp-dummy", "docs.example/mcp", "server-filesystem"]) {
+    for secret in SECRETS.into_iter().chain([
+        "ya29-dummy",
+        "mcp-dummy",
+        "docs.example/mcp",
+        "server-filesystem",
+        "dummy-issue-token",
+    ]) {
         assert!(!ended.stdout.contains(secret) && !ended.stderr.contains(secret), "{secret} is shown");
         assert!(!database.windows(secret.len()).any(|part| part == secret.as_bytes()), "{secret} is in the clear");
     }

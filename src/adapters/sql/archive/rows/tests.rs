@@ -16,8 +16,12 @@ fn assert_short_pages<R: Row>(row: &Value, column: &str) {
     let numbered = |number: usize| {
         let mut row = row.clone();
         row[column] = "a".repeat(LENGTH).into();
-        row["key"] = number.into();
-        row["id"] = number.to_string().into();
+        if row.get("name").is_some() {
+            row["name"] = format!("{number:02}").into();
+        } else {
+            row["key"] = number.into();
+            row["id"] = number.to_string().into();
+        }
         if row.get("number").is_some() {
             row["number"] = number.into();
         }
@@ -61,6 +65,8 @@ fn no_page_is_long_whatever_column_is() {
     assert_short_pages::<AuditEntry>(&entry, "target");
     assert_short_pages::<AuditEntry>(&entry, "context");
     assert_short_pages::<Kept>(&kept, "body");
+    let server = json!({ "name": "", "enabled": true, "created": 1, "body": "", "sealed_secret": "" });
+    assert_short_pages::<McpServer>(&server, "body");
 }
 
 /// Two digits are a byte of the secret.
@@ -68,6 +74,8 @@ fn no_page_is_long_whatever_column_is() {
 fn no_page_is_long_whatever_secret_is() {
     let kept = json!({ "kind": "a", "body": "b".repeat(LENGTH / 2) });
     assert_short_pages::<Kept>(&kept, "sealed_secret");
+    let server = json!({ "name": "", "enabled": true, "created": 1, "body": "b".repeat(LENGTH / 2) });
+    assert_short_pages::<McpServer>(&server, "sealed_secret");
 }
 
 #[test]
