@@ -1,11 +1,13 @@
 //! Stand-ins for the outside world that do exactly what a test tells them: a clock that is moved by hand, randomness that
-//! repeats itself, a vault without a key, and an agent that follows a script.
+//! repeats itself, a vault without a key, an agent that follows a script, and MCP servers that are not there.
 //!
 //! Nothing here is fit for anything but tests.
 
 mod agent;
+mod mcp;
 
 pub use agent::{Script, ScriptedAgent};
+pub use mcp::FakeMcp;
 
 use crate::domain::time::Timestamp;
 use crate::ports::clock::Clock;
