@@ -6,14 +6,18 @@
 mod backup;
 mod connections;
 mod import;
+mod mcp;
 mod migrate;
 mod pair;
 mod progress;
+mod running;
 mod secrets;
 mod serve;
 mod shutdown;
 mod workers;
 
+use crate::adapters::mcp_supervision::{self, Supervision};
+use crate::adapters::presets;
 use crate::domain::agent::service::{Agent, AgentLimits};
 use crate::domain::audit::service::Audit;
 use crate::domain::auth::login::SessionTtl;
@@ -23,6 +27,8 @@ use crate::domain::auth::service::keys::ApiKeys;
 use crate::domain::auth::service::logins::Logins;
 use crate::domain::auth::service::{MasterToken, Tokens};
 use crate::domain::auth::token::TokenHash;
+use crate::domain::mcp::connect::Budgets;
+use crate::domain::mcp::service::{McpAdapters, McpServers};
 use crate::domain::readiness::service::Readiness;
 use crate::domain::session::service::Sessions;
 use crate::domain::webhook::service::Webhooks;
@@ -34,13 +40,16 @@ use crate::ports::agent::AgentRunner;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::ports::events::EventBus;
+use crate::ports::mcp::{McpAuthorizer, McpConnector};
 use crate::ports::store::Stores;
 use axum::Router;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use backup::{RestoreOptions, backup, restore};
 pub use import::{ImportOptions, import};
+pub use mcp::{McpTarget, call_mcp_tool, list_mcp_servers, list_mcp_tools, test_mcp_server};
 pub use migrate::{migrate, pending};
 pub use pair::pair;
 pub use secrets::rotate_key;
@@ -61,6 +70,12 @@ pub struct Parts {
     pub runner: Arc<dyn AgentRunner>,
     /// The master token.
     pub master: MasterToken,
+    /// Reaches MCP servers.
+    pub mcp_connector: Arc<dyn McpConnector>,
+    /// Lets users sign in to them.
+    pub mcp_authorizer: Arc<dyn McpAuthorizer>,
+    /// Where work runs that does not end with a request.
+    pub tasks: TaskTracker,
 }
 
 /// What an app is told.
@@ -75,6 +90,10 @@ pub struct Settings {
     pub rate_limits: rate::RateLimits,
     /// How long login sessions last.
     pub session_ttl: SessionTtl,
+    /// How long connecting an MCP server may take.
+    pub mcp_budgets: Budgets,
+    /// How long testing one may take.
+    pub mcp_test_budgets: Budgets,
     /// What opens the agent's status, besides every other credential.
     pub status_key: Option<TokenHash>,
 }
@@ -86,14 +105,17 @@ pub struct App {
     tokens: Arc<Tokens>,
     logins: Arc<Logins>,
     apps: Arc<Apps>,
+    mcp: Arc<McpServers>,
     stop: CancellationToken,
+    /// Ends the connections to MCP servers: after the work that may use them.
+    mcp_stop: CancellationToken,
 }
 
 impl App {
     /// Puts an app together. Its event streams end when `stop` is cancelled.
     #[must_use]
     pub fn build(settings: Settings, parts: Parts, stop: CancellationToken) -> Self {
-        let Parts { stores, clock, entropy, events, runner, master } = parts;
+        let Parts { stores, clock, entropy, events, runner, master, mcp_connector, mcp_authorizer, tasks } = parts;
         let audit = Arc::new(Audit::new(Arc::clone(&stores.audit), Arc::clone(&clock), Arc::clone(&entropy)));
         let tokens = Arc::new(Tokens::new(
             master,
@@ -129,6 +151,28 @@ impl App {
             Arc::clone(&clock),
             Arc::clone(&entropy),
         ));
+        let mcp_stop = CancellationToken::new();
+        let watched = mcp_supervision::World {
+            connector: Arc::clone(&mcp_connector),
+            authorizer: Arc::clone(&mcp_authorizer),
+            events: Arc::clone(&events),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            budgets: settings.mcp_budgets,
+        };
+        let adapters = McpAdapters {
+            connector: mcp_connector,
+            authorizer: mcp_authorizer,
+            supervision: Arc::new(Supervision::new(watched, tasks.clone(), mcp_stop.clone())),
+        };
+        let mcp = Arc::new(McpServers::new(
+            stores.mcp_servers,
+            adapters,
+            Arc::clone(&audit),
+            Arc::clone(&clock),
+            presets::all(),
+            settings.mcp_test_budgets,
+        ));
         let state = AppState {
             apps: Arc::clone(&apps),
             tokens: Arc::clone(&tokens),
@@ -149,6 +193,8 @@ impl App {
                 Arc::clone(&entropy),
             )),
             webhooks: Arc::new(Webhooks::new(stores.webhooks, Arc::clone(&agent), Arc::clone(&audit), clock, entropy)),
+            mcp: Arc::clone(&mcp),
+            tasks,
             agent: Arc::clone(&agent),
             audit,
             readiness: Arc::new(Readiness::new(stores.probe)),
@@ -156,12 +202,18 @@ impl App {
             events,
             public_url: PublicUrl(settings.public_url.into()),
         };
-        Self { router: crate::http::router(state), agent, tokens, logins, apps, stop }
+        Self { router: crate::http::router(state), agent, tokens, logins, apps, mcp, stop, mcp_stop }
     }
 
     /// The router, for tests that call it without a socket.
     pub fn router(&self) -> Router {
         self.router.clone()
+    }
+
+    /// The MCP servers, to be started once the server runs.
+    #[must_use]
+    pub fn mcp(&self) -> Arc<McpServers> {
+        Arc::clone(&self.mcp)
     }
 
     /// The agent, for tests that answer turns by hand.

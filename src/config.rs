@@ -78,6 +78,10 @@ pub struct Config {
     pub max_concurrent: usize,
     /// How many unanswered turns are held.
     pub queue_capacity: usize,
+    /// How long an MCP server may take until its first answer.
+    pub mcp_start_timeout: Duration,
+    /// The same, if it is only tested.
+    pub mcp_test_timeout: Duration,
     /// How long running work may take to finish once the server is told to stop.
     pub shutdown_timeout: Duration,
     /// Directives for the log filter, known to be good.
@@ -193,6 +197,10 @@ pub fn resolve(flags: &Values, environment: &Values, file: Option<&ConfigFile>) 
         },
         max_concurrent: given.required(&keys::MAX_CONCURRENT, |text| values::number(text, &(1..=100)))?,
         queue_capacity: given.required(&keys::QUEUE_CAPACITY, |text| values::number(text, &(1..=1_000_000)))?,
+        mcp_start_timeout: given
+            .required(&keys::MCP_START_TIMEOUT, |text| values::number(text, &(1..=3600)).map(Duration::from_secs))?,
+        mcp_test_timeout: given
+            .required(&keys::MCP_TEST_TIMEOUT, |text| values::number(text, &(1..=600)).map(Duration::from_secs))?,
         shutdown_timeout: given
             .required(&keys::SHUTDOWN_TIMEOUT, |text| values::number(text, &(1..=300)).map(Duration::from_secs))?,
         log: given.required(&keys::LOG, values::log_directives)?,
@@ -357,6 +365,17 @@ fn environment() -> Result<Values, ConfigError> {
             Err(_) => Err(ConfigError(format!("environment variable {name} is not valid UTF-8"))),
         })
         .collect()
+}
+
+/// What programs that are started see of our environment. Everything else may be a secret, and a program that needs it gets
+/// it by configuration.
+const INHERITED: [&str; 10] =
+    ["HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER"];
+
+/// The variables of our environment that every child gets.
+#[must_use]
+pub fn inherited_by_children() -> Vec<(String, OsString)> {
+    variables().filter(|(name, _)| INHERITED.contains(&name.as_str())).collect()
 }
 
 #[cfg(test)]

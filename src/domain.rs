@@ -15,6 +15,7 @@ pub mod auth;
 pub mod event;
 pub mod id;
 pub mod import;
+pub mod mcp;
 pub mod network;
 pub mod readiness;
 pub mod session;

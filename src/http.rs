@@ -10,10 +10,12 @@ mod auth;
 pub mod client;
 mod cookie;
 mod error;
+mod events;
 mod extract;
 mod gate;
 mod health;
 mod landing;
+pub mod mcp;
 pub mod openapi;
 mod qr;
 pub mod rate_limit;
@@ -29,6 +31,7 @@ use crate::domain::auth::service::Tokens;
 use crate::domain::auth::service::apps::Apps;
 use crate::domain::auth::service::keys::ApiKeys;
 use crate::domain::auth::service::logins::Logins;
+use crate::domain::mcp::service::McpServers;
 use crate::domain::readiness::service::Readiness;
 use crate::domain::session::service::Sessions;
 use crate::domain::webhook::service::Webhooks;
@@ -48,6 +51,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use streams::Streams;
+use tokio_util::task::TaskTracker;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_http::ServiceBuilderExt;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -75,6 +79,10 @@ pub struct AppState {
     pub sessions: Arc<Sessions>,
     /// The webhook slots.
     pub webhooks: Arc<Webhooks>,
+    /// The MCP servers.
+    pub mcp: Arc<McpServers>,
+    /// Where work runs that does not end with its request.
+    pub tasks: TaskTracker,
     /// The agent.
     pub agent: Arc<Agent>,
     /// The audit log.
@@ -99,6 +107,7 @@ fn routes() -> OpenApiRouter<AppState> {
         OpenApiRouter::new()
             .merge(sessions::routes())
             .merge(webhooks::routes())
+            .merge(mcp::routes())
             .merge(audit::routes())
             .merge(auth::routes())
             .merge(qr::routes())
@@ -106,6 +115,8 @@ fn routes() -> OpenApiRouter<AppState> {
     };
     let v1 = both()
         .merge(sessions::v1_routes())
+        .merge(mcp::v1_routes())
+        .merge(events::v1_routes())
         .merge(agent::v1_routes())
         .merge(auth::v1_routes())
         .merge(qr::v1_routes())

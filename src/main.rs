@@ -3,7 +3,7 @@
 use anyhow::{Context, anyhow, ensure};
 use clap::{Parser, Subcommand};
 use pawport::adapters::data_dir::credential_file::CredentialFile;
-use pawport::app::{self, ImportOptions};
+use pawport::app::{self, ImportOptions, McpTarget};
 use pawport::config::{Config, Flags, LogFormat, read_vault_key};
 use pawport::ports::credentials::CredentialStore;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -11,7 +11,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use tracing::Metadata;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// The control plane of a self-hosted AI agent: one binary that serves the REST API PocketPaw's clients speak.
 #[derive(Parser)]
@@ -90,6 +94,11 @@ enum Command {
     /// the command adds what is missing. It ends with a table of what was taken, and with what was not and why.
     #[command(after_help = IMPORT_EXAMPLES)]
     Import(ImportArguments),
+    /// Look at MCP servers, test them, and call their tools.
+    ///
+    /// The server must be running on this machine: it is what starts and reaches them.
+    #[command(subcommand)]
+    Mcp(McpCommand),
     /// Show or check the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -148,6 +157,47 @@ struct ImportArguments {
     although_running: bool,
     #[command(flatten)]
     flags: Flags,
+}
+
+#[derive(Subcommand)]
+enum McpCommand {
+    /// List the servers with their state, or the tools of one.
+    #[command(after_help = MCP_LIST_EXAMPLES)]
+    List {
+        /// The server whose tools to list.
+        server: Option<String>,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Say whether a server works, and what tools it has. Nothing is stored.
+    #[command(after_help = MCP_TEST_EXAMPLES)]
+    #[group(id = "target", required = true, multiple = false)]
+    Test {
+        /// A server that is configured.
+        #[arg(group = "target")]
+        server: Option<String>,
+        /// The address of a server.
+        #[arg(long, value_name = "URL", group = "target")]
+        url: Option<String>,
+        /// A program and its arguments, after two dashes.
+        #[arg(last = true, value_name = "COMMAND", group = "target")]
+        command: Vec<String>,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Call a tool, and print what it gives.
+    #[command(after_help = MCP_CALL_EXAMPLES)]
+    Call {
+        /// The server.
+        server: String,
+        /// The tool.
+        tool: String,
+        /// Its arguments, as a JSON object.
+        #[arg(default_value = "{}")]
+        arguments: String,
+        #[command(flatten)]
+        flags: Flags,
+    },
 }
 
 #[derive(Subcommand)]
@@ -223,6 +273,22 @@ Examples:
   pawport import /mnt/old/home/ana/.pocketpaw --home-was /home/ana/.pocketpaw --login ana \\
       --machine-id \"$(cat /mnt/old/etc/machine-id)\" --zone Europe/Lisbon";
 
+const MCP_LIST_EXAMPLES: &str = "\
+Examples:
+  pawport mcp list
+  pawport mcp list filesystem";
+
+const MCP_TEST_EXAMPLES: &str = "\
+Examples:
+  pawport mcp test filesystem
+  pawport mcp test --url https://mcp.example.org/mcp
+  pawport mcp test -- npx -y @modelcontextprotocol/server-everything";
+
+const MCP_CALL_EXAMPLES: &str = "\
+Examples:
+  pawport mcp call filesystem list_directory '{\"path\": \"/srv/files\"}'
+  pawport mcp call time get_current_time '{\"timezone\": \"Europe/Lisbon\"}'";
+
 const CONFIG_SHOW_EXAMPLES: &str = "\
 Examples:
   pawport config show
@@ -280,6 +346,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             let config = Config::load(&arguments.flags)?;
             print(&runtime()?.block_on(app::import(&config, arguments.into()))?)
         }
+        Command::Mcp(command) => print(&runtime()?.block_on(mcp(command))?),
         Command::Config(ConfigCommand::Show(flags)) => print(&Config::load(&flags)?.effective_table()),
         Command::Config(ConfigCommand::Check(flags)) => {
             Config::load(&flags)?;
@@ -300,6 +367,24 @@ impl From<ImportArguments> for ImportOptions {
             machine_id: arguments.machine_id,
             hardware_id: arguments.hardware_id,
             login: arguments.login,
+        }
+    }
+}
+
+async fn mcp(command: McpCommand) -> anyhow::Result<String> {
+    match command {
+        McpCommand::List { server: None, flags } => app::list_mcp_servers(&Config::load(&flags)?).await,
+        McpCommand::List { server: Some(server), flags } => app::list_mcp_tools(&Config::load(&flags)?, &server).await,
+        McpCommand::Test { server, url, command, flags } => {
+            let target = match (server, url) {
+                (Some(name), _) => McpTarget::Stored(name),
+                (None, Some(url)) => McpTarget::Url(url),
+                (None, None) => McpTarget::Program(command),
+            };
+            app::test_mcp_server(&Config::load(&flags)?, target).await
+        }
+        McpCommand::Call { server, tool, arguments, flags } => {
+            app::call_mcp_tool(&Config::load(&flags)?, &server, &tool, &arguments).await
         }
     }
 }
@@ -345,10 +430,16 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
         .log_internal_errors(false);
     let builder = if std::io::stderr().is_terminal() { builder } else { builder.with_ansi(false) };
     let started = match config.log_format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Text => builder.finish().with(filter_fn(holds_no_secret)).try_init(),
+        LogFormat::Json => builder.json().finish().with(filter_fn(holds_no_secret)).try_init(),
     };
     started.map_err(|error| anyhow!("cannot start the log: {error}"))
+}
+
+/// Whether something may be logged whatever the configuration says. The libraries that speak to MCP servers write what these
+/// say, codes and tokens; what matters of that is in the state of the server.
+fn holds_no_secret(metadata: &Metadata<'_>) -> bool {
+    !metadata.target().starts_with("rmcp") && !metadata.target().starts_with("oauth2")
 }
 
 /// Writes to standard output, with a line end. A reader that has seen enough, like `head`, is no failure.

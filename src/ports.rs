@@ -19,6 +19,7 @@ pub mod credentials;
 pub mod entropy;
 pub mod events;
 pub mod imports;
+pub mod mcp;
 pub mod oauth;
 pub mod sessions;
 pub mod store;

@@ -9,11 +9,17 @@ use crate::adapters::data_dir::{DataDir, Lock};
 use crate::adapters::events::BroadcastEvents;
 use crate::adapters::host::{OsEntropy, SystemClock, reachable};
 use crate::adapters::in_memory::InMemoryStorage;
-use crate::config::{Config, DatabaseUrl};
+use crate::adapters::mcp::sign_in::OAuthSignIns;
+use crate::adapters::mcp::{self, RmcpConnector};
+use crate::adapters::process::Processes;
+use crate::config::{Config, DatabaseUrl, inherited_by_children};
 use crate::domain::agent::service::AgentLimits;
 use crate::domain::auth::service::MasterToken;
 use crate::domain::auth::token::TokenHash;
+use crate::domain::mcp::connect::Budgets;
 use crate::http::client::Policy;
+use crate::http::mcp as mcp_routes;
+use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::ports::store::Stores;
 use anyhow::Context;
@@ -49,15 +55,29 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         Some(token) => MasterToken::configured(token),
         None => MasterToken::open(credentials, &*entropy).await?,
     };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let settings = settings(&config, address);
+    let sign_ins = Arc::new(OAuthSignIns::new(
+        Arc::clone(&stores.mcp_servers),
+        Arc::clone(&clock),
+        tracker.clone(),
+        format!("{}{}", settings.public_url, mcp_routes::CALLBACK),
+        format!("{}{}", settings.public_url, mcp_routes::CLIENT_DOCUMENT),
+    ));
+    let processes = open_processes(&config)?;
+    let http = mcp::http_client().context("cannot prepare connections to MCP servers")?;
+    let connector = RmcpConnector::new(processes, http, Arc::clone(&sign_ins) as _, tracker.clone());
     let parts = Parts {
         stores,
-        clock: Arc::new(SystemClock),
+        clock,
         events: Arc::new(BroadcastEvents::default()),
         runner: Arc::new(BuiltinAgent),
         master,
         entropy,
+        mcp_connector: Arc::new(connector),
+        mcp_authorizer: sign_ins,
+        tasks: tracker.clone(),
     };
-    let settings = settings(&config, address);
     let public_url = settings.public_url.clone();
     let app = App::build(settings, parts, shutdown.soft.clone());
     let resumed = app.agent.recover().await.context("the turns left by the last run cannot be taken up")?;
@@ -67,12 +87,39 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 
     // Until here a signal simply ends the program, and nothing is lost.
     let signals = shutdown.on_signals()?;
+    match app.mcp().start().await {
+        Ok(0) => {}
+        Ok(servers) => tracing::info!(servers, "MCP servers are watched over"),
+        // Everything else works without them.
+        Err(error) => tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "the MCP servers cannot be read, so none is connected; start again when this is mended"
+        ),
+    }
     data_dir.keep_address(address)?;
     announce(address, &public_url, &config);
-    tracker.spawn(signals_until_stopped(signals, shutdown.clone()));
-    run(app, listener, tracker, shutdown, config.shutdown_timeout).await?;
+    // Not on the tracker: it takes signals for as long as something is waited for.
+    TaskTracker::new().spawn(signals_until_stopped(signals, shutdown.clone()));
+    let end = run(app, listener, tracker, shutdown.clone(), config.shutdown_timeout).await;
+    shutdown.hard.cancel();
+    end?;
     drop(data_dir);
     Ok(())
+}
+
+/// How long an MCP server that has answered may take to list its tools.
+const MCP_HANDSHAKE: Duration = Duration::from_secs(30);
+
+/// What starts programs; first ends those that an earlier run left behind because it was killed.
+fn open_processes(config: &Config) -> anyhow::Result<Processes> {
+    let ledger = config.data_dir.join("children");
+    let processes = Processes::new(ledger.clone(), inherited_by_children())
+        .with_context(|| format!("cannot use {}", ledger.display()))?;
+    let swept = processes.sweep().with_context(|| format!("cannot read {}", ledger.display()))?;
+    if swept > 0 {
+        tracing::warn!(swept, "ended programs that the last run left behind");
+    }
+    Ok(processes)
 }
 
 /// Says what it means to be reached from elsewhere.
@@ -103,6 +150,8 @@ fn settings(config: &Config, address: SocketAddr) -> Settings {
         },
         rate_limits: config.rate_limits,
         session_ttl: config.session_ttl,
+        mcp_budgets: Budgets { start: config.mcp_start_timeout, handshake: MCP_HANDSHAKE },
+        mcp_test_budgets: Budgets { start: config.mcp_test_timeout, handshake: MCP_HANDSHAKE },
         status_key: config.status_key.as_ref().map(|key| TokenHash::of(key.expose_secret())),
     }
 }
@@ -186,7 +235,7 @@ pub async fn run(
     shutdown: Shutdown,
     deadline: Duration,
 ) -> Result<(), RunError> {
-    let App { router, agent, tokens, logins, apps, stop } = app;
+    let App { router, agent, tokens, logins, apps, mcp: _, stop, mcp_stop } = app;
     let mut server = tracker.spawn(serve_connections(listener, router, stop.clone()));
     let mut answering = tracker.spawn(workers::answer_turns(Arc::clone(&agent), stop.clone()));
     tracker.spawn(workers::clean_up(Arc::clone(&agent), logins, apps, stop.clone()));
@@ -216,12 +265,16 @@ pub async fn run(
         () = tokio::time::sleep(deadline) => Err(RunError::NotFinished),
         () = shutdown.hard.cancelled() => Err(RunError::NotFinished),
     };
-    // Ends the wait for signals, the last of the tasks.
-    shutdown.hard.cancel();
-    if finished.is_ok() {
-        tracker.close();
-        tracker.wait().await;
-        tracing::info!("stopped");
+    finished?;
+    // Nobody calls their tools any more.
+    mcp_stop.cancel();
+    tracker.close();
+    tokio::select! {
+        () = tracker.wait() => {
+            tracing::info!("stopped");
+            Ok(())
+        }
+        () = tokio::time::sleep(deadline) => Err(RunError::NotFinished),
+        () = shutdown.hard.cancelled() => Err(RunError::NotFinished),
     }
-    finished
 }

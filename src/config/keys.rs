@@ -43,7 +43,7 @@ pub enum Kind {
 }
 
 /// Every key, in the order in which they are shown.
-pub const ALL: [&Key; 27] = [
+pub const ALL: [&Key; 29] = [
     &HOST,
     &PORT,
     &PUBLIC_URL,
@@ -67,6 +67,8 @@ pub const ALL: [&Key; 27] = [
     &RATE_LIMIT_KEY,
     &MAX_CONCURRENT,
     &QUEUE_CAPACITY,
+    &MCP_START_TIMEOUT,
+    &MCP_TEST_TIMEOUT,
     &SHUTDOWN_TIMEOUT,
     &LOG,
     &LOG_FORMAT,
@@ -373,6 +375,32 @@ pub static QUEUE_CAPACITY: Key = Key {
     help: "Messages that may wait for an answer; beyond that, deliveries are refused with status 503",
     default: Some("10000"),
     allowed: "a number from 1 to 1000000",
+    kind: Kind::Plain,
+};
+
+/// How long the program of an MCP server may be silent.
+pub static MCP_START_TIMEOUT: Key = Key {
+    name: "mcp_start_timeout",
+    flag: Some("mcp-start-timeout"),
+    variable: "PAWPORT_MCP_START_TIMEOUT",
+    in_file: true,
+    placeholder: "SECONDS",
+    help: "Seconds that an MCP server gets until its first answer; npx and uvx download what they start",
+    default: Some("300"),
+    allowed: "a number of seconds from 1 to 3600",
+    kind: Kind::Plain,
+};
+
+/// The same, if it is only tested.
+pub static MCP_TEST_TIMEOUT: Key = Key {
+    name: "mcp_test_timeout",
+    flag: Some("mcp-test-timeout"),
+    variable: "PAWPORT_MCP_TEST_TIMEOUT",
+    in_file: true,
+    placeholder: "SECONDS",
+    help: "The same for an MCP server that is only tested",
+    default: Some("60"),
+    allowed: "a number of seconds from 1 to 600",
     kind: Kind::Plain,
 };
 

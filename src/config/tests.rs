@@ -65,6 +65,8 @@ fn nothing_given_is_the_defaults() {
     assert_eq!(config.data_dir, Path::new("/home/ada/.pawport"));
     assert_eq!(config.database_url, DatabaseUrl::Sqlite("/home/ada/.pawport/pawport.db".into()));
     assert_eq!((config.max_concurrent, config.queue_capacity), (5, 10_000));
+    assert_eq!(config.mcp_start_timeout, Duration::from_secs(300));
+    assert_eq!(config.mcp_test_timeout, Duration::from_secs(60));
     assert_eq!(config.shutdown_timeout, Duration::from_secs(10));
     assert_eq!((config.log.as_str(), config.log_format), ("info", LogFormat::Text));
     assert!(config.access_token.is_none() && config.public_url.is_none());
@@ -107,7 +109,7 @@ fn variables_of_others_do_not_matter() {
 }
 
 /// For each key three texts that are allowed. Secrets are missing, since they exclude their files.
-const ALLOWED: [(&str, [&str; 3]); 23] = [
+const ALLOWED: [(&str, [&str; 3]); 25] = [
     ("host", ["0.0.0.0", "::1", "192.168.1.2"]),
     ("port", ["0", "65535", "9000"]),
     ("public_url", ["https://paw.example.org", "http://[::1]:9000", "http://localhost:1"]),
@@ -128,6 +130,8 @@ const ALLOWED: [(&str, [&str; 3]); 23] = [
     ("rate_limit_key", ["0", "3/4", "5/6"]),
     ("max_concurrent", ["1", "100", "7"]),
     ("queue_capacity", ["1", "1000000", "7"]),
+    ("mcp_start_timeout", ["1", "3600", "7"]),
+    ("mcp_test_timeout", ["1", "600", "7"]),
     ("shutdown_timeout", ["1", "300", "7"]),
     ("log", ["off", "warn,pawport=debug", "trace"]),
     ("log_format", ["json", "text", "json"]),
@@ -137,7 +141,7 @@ proptest! {
     /// Whatever subset of sources gives a key, the strongest of them wins, and its value is shown with its origin.
     #[test]
     fn flags_win_over_variables_over_the_file_over_defaults(
-        given in prop::array::uniform23((any::<bool>(), any::<bool>(), any::<bool>()))
+        given in prop::array::uniform25((any::<bool>(), any::<bool>(), any::<bool>()))
     ) {
         let (mut flags, mut environment, mut text) = (values(&[]), environment_with(&[]), String::new());
         let mut expected = Vec::new();
@@ -187,7 +191,7 @@ proptest! {
 
 #[test]
 fn what_is_not_allowed_is_refused_by_name() {
-    let refused: [(&str, &[&str]); 27] = [
+    let refused: [(&str, &[&str]); 29] = [
         ("host", &["", "localhost", "[::1]", "127.0.0.1:80", "256.0.0.1"]),
         ("port", &["", "-1", "65536", "http", "80 ", "8_000"]),
         (
@@ -215,6 +219,8 @@ fn what_is_not_allowed_is_refused_by_name() {
         ("rate_limit_key", &["1/60s"]),
         ("max_concurrent", &["", "0", "101", "five"]),
         ("queue_capacity", &["", "0", "1000001"]),
+        ("mcp_start_timeout", &["", "0", "3601", "10s"]),
+        ("mcp_test_timeout", &["", "0", "601", "10s"]),
         ("shutdown_timeout", &["", "0", "301", "10s"]),
         ("log", &["", " ", "inof", "warn,", "pawport=loud", "a=b=c"]),
         ("log_format", &["", "JSON", "pretty"]),
@@ -262,11 +268,11 @@ fn the_password_of_a_database_is_not_shown() {
 
 #[test]
 fn unknown_names_are_refused_with_the_nearest_known_one() {
-    insta::assert_snapshot!(message(from_environment(&[("PAWPORT_PROT", "1")])), @"unknown environment variable PAWPORT_PROT: did you mean PAWPORT_PORT? (known are PAWPORT_HOST, PAWPORT_PORT, PAWPORT_PUBLIC_URL, PAWPORT_DATA_DIR, PAWPORT_DATABASE_URL, PAWPORT_VAULT_KEY, PAWPORT_VAULT_KEY_FILE, PAWPORT_ACCESS_TOKEN, PAWPORT_ACCESS_TOKEN_FILE, PAWPORT_STATUS_KEY, PAWPORT_STATUS_KEY_FILE, PAWPORT_SESSION_TOKEN_TTL_HOURS, PAWPORT_LOCALHOST_AUTH_BYPASS, PAWPORT_URL_TOKENS, PAWPORT_TRUSTED_PROXIES, PAWPORT_ALLOWED_HOSTS, PAWPORT_CORS_ORIGINS, PAWPORT_RATE_LIMIT_API, PAWPORT_RATE_LIMIT_AUTH, PAWPORT_RATE_LIMIT_WS, PAWPORT_RATE_LIMIT_KEY, PAWPORT_MAX_CONCURRENT, PAWPORT_QUEUE_CAPACITY, PAWPORT_SHUTDOWN_TIMEOUT, PAWPORT_LOG, PAWPORT_LOG_FORMAT, PAWPORT_CONFIG)");
+    insta::assert_snapshot!(message(from_environment(&[("PAWPORT_PROT", "1")])), @"unknown environment variable PAWPORT_PROT: did you mean PAWPORT_PORT? (known are PAWPORT_HOST, PAWPORT_PORT, PAWPORT_PUBLIC_URL, PAWPORT_DATA_DIR, PAWPORT_DATABASE_URL, PAWPORT_VAULT_KEY, PAWPORT_VAULT_KEY_FILE, PAWPORT_ACCESS_TOKEN, PAWPORT_ACCESS_TOKEN_FILE, PAWPORT_STATUS_KEY, PAWPORT_STATUS_KEY_FILE, PAWPORT_SESSION_TOKEN_TTL_HOURS, PAWPORT_LOCALHOST_AUTH_BYPASS, PAWPORT_URL_TOKENS, PAWPORT_TRUSTED_PROXIES, PAWPORT_ALLOWED_HOSTS, PAWPORT_CORS_ORIGINS, PAWPORT_RATE_LIMIT_API, PAWPORT_RATE_LIMIT_AUTH, PAWPORT_RATE_LIMIT_WS, PAWPORT_RATE_LIMIT_KEY, PAWPORT_MAX_CONCURRENT, PAWPORT_QUEUE_CAPACITY, PAWPORT_MCP_START_TIMEOUT, PAWPORT_MCP_TEST_TIMEOUT, PAWPORT_SHUTDOWN_TIMEOUT, PAWPORT_LOG, PAWPORT_LOG_FORMAT, PAWPORT_CONFIG)");
     assert!(!message(from_environment(&[("PAWPORT_FOO", "1")])).contains("did you mean"));
-    insta::assert_snapshot!(message(from_file("port = 1\ndata-dir = '/srv'")), @"unknown key data-dir in config file /etc/pawport.toml line 2: did you mean data_dir? (known are host, port, public_url, data_dir, database_url, vault_key, vault_key_file, access_token, access_token_file, status_key, status_key_file, session_token_ttl_hours, localhost_auth_bypass, url_tokens, trusted_proxies, allowed_hosts, cors_origins, rate_limit_api, rate_limit_auth, rate_limit_ws, rate_limit_key, max_concurrent, queue_capacity, shutdown_timeout, log, log_format)");
-    insta::assert_snapshot!(message(from_file("[server]\nport = 1")), @"unknown key server in config file /etc/pawport.toml line 1: known are host, port, public_url, data_dir, database_url, vault_key, vault_key_file, access_token, access_token_file, status_key, status_key_file, session_token_ttl_hours, localhost_auth_bypass, url_tokens, trusted_proxies, allowed_hosts, cors_origins, rate_limit_api, rate_limit_auth, rate_limit_ws, rate_limit_key, max_concurrent, queue_capacity, shutdown_timeout, log, log_format");
-    insta::assert_snapshot!(message(from_flags(&[("access_token", TOKEN)])), @"unknown key access_token on the command line: known are host, port, public_url, data_dir, database_url, session_token_ttl_hours, localhost_auth_bypass, url_tokens, trusted_proxies, allowed_hosts, cors_origins, rate_limit_api, rate_limit_auth, rate_limit_ws, rate_limit_key, max_concurrent, queue_capacity, shutdown_timeout, log, log_format, config");
+    insta::assert_snapshot!(message(from_file("port = 1\ndata-dir = '/srv'")), @"unknown key data-dir in config file /etc/pawport.toml line 2: did you mean data_dir? (known are host, port, public_url, data_dir, database_url, vault_key, vault_key_file, access_token, access_token_file, status_key, status_key_file, session_token_ttl_hours, localhost_auth_bypass, url_tokens, trusted_proxies, allowed_hosts, cors_origins, rate_limit_api, rate_limit_auth, rate_limit_ws, rate_limit_key, max_concurrent, queue_capacity, mcp_start_timeout, mcp_test_timeout, shutdown_timeout, log, log_format)");
+    insta::assert_snapshot!(message(from_file("[server]\nport = 1")), @"unknown key server in config file /etc/pawport.toml line 1: known are host, port, public_url, data_dir, database_url, vault_key, vault_key_file, access_token, access_token_file, status_key, status_key_file, session_token_ttl_hours, localhost_auth_bypass, url_tokens, trusted_proxies, allowed_hosts, cors_origins, rate_limit_api, rate_limit_auth, rate_limit_ws, rate_limit_key, max_concurrent, queue_capacity, mcp_start_timeout, mcp_test_timeout, shutdown_timeout, log, log_format");
+    insta::assert_snapshot!(message(from_flags(&[("access_token", TOKEN)])), @"unknown key access_token on the command line: known are host, port, public_url, data_dir, database_url, session_token_ttl_hours, localhost_auth_bypass, url_tokens, trusted_proxies, allowed_hosts, cors_origins, rate_limit_api, rate_limit_auth, rate_limit_ws, rate_limit_key, max_concurrent, queue_capacity, mcp_start_timeout, mcp_test_timeout, shutdown_timeout, log, log_format, config");
 }
 
 #[test]
@@ -395,6 +401,8 @@ fn the_table_has_one_line_a_key() {
     rate_limit_key           1/60                                    default
     max_concurrent           5                                       default
     queue_capacity           10000                                   default
+    mcp_start_timeout        300                                     default
+    mcp_test_timeout         60                                      default
     shutdown_timeout         10                                      default
     log                      info                                    default
     log_format               json                                    config file /etc/pawport.toml line 1

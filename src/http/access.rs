@@ -178,6 +178,21 @@ pub const ROUTES: &[Route] = &[
     twins("POST", "/webhooks/remove", ADMIN),
     twins("POST", "/webhooks/regenerate-secret", ADMIN),
     root("POST", "/webhook/inbound/{name}", Open).for_servers(),
+    // MCP servers. What is open serves strangers: the browser that comes back with a good state, and authorization servers.
+    twins("GET", "/mcp/status", ADMIN),
+    twins("POST", "/mcp/add", ADMIN),
+    twins("POST", "/mcp/remove", ADMIN),
+    twins("POST", "/mcp/toggle", ADMIN),
+    twins("POST", "/mcp/test", ADMIN),
+    twins("GET", "/mcp/presets", ADMIN),
+    twins("POST", "/mcp/presets/install", ADMIN),
+    v1("GET", "/mcp/tools", ADMIN),
+    v1("POST", "/mcp/call", ADMIN),
+    v1("POST", "/mcp/oauth/revoke", ADMIN),
+    twins("GET", "/mcp/oauth/callback", Open).counted_as(Tier::Auth),
+    v1("GET", "/mcp/oauth/client.json", Open).counted_as(Tier::Api),
+    // What happens.
+    v1("GET", "/events/stream", AnyCredential).counted_as(Tier::Ws).token_in_url(),
     // The agent.
     v1("GET", "/agent/status", StatusKey),
     v1("GET", "/agent/status/stream", StatusKey).counted_as(Tier::Ws).token_in_url(),

@@ -178,7 +178,7 @@ impl Follower {
             tokio::select! {
                 heard = self.events.next() => match heard? {
                     Heard::Event(Event::AgentStatusChanged) | Heard::Missed(_) => {}
-                    Heard::Event(Event::CredentialsChanged) => continue,
+                    Heard::Event(Event::CredentialsChanged | Event::McpServerChanged(_)) => continue,
                 },
                 () = tokio::time::sleep(KEEP_ALIVE) => {}
             }

@@ -6,7 +6,7 @@ use super::client::Policy;
 use super::extract::{ApiPath, Parameters};
 use super::not_found;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use std::sync::Arc;
 
@@ -24,6 +24,7 @@ pub async fn page(State(policy): State<Arc<Policy>>, parameters: Parameters) -> 
 /// What the page needs.
 pub async fn file(ApiPath(name): ApiPath) -> Response {
     let (kind, content) = match name.as_str() {
+        "close.js" => ("text/javascript", include_str!("landing/close.js")),
         "consent.js" => ("text/javascript", include_str!("landing/consent.js")),
         "pawport.css" => ("text/css", include_str!("landing/pawport.css")),
         "pawport.js" => ("text/javascript", include_str!("landing/pawport.js")),
@@ -31,6 +32,31 @@ pub async fn file(ApiPath(name): ApiPath) -> Response {
         _ => return not_found().into_response(),
     };
     ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")], content).into_response()
+}
+
+/// A page that says something to whoever comes from elsewhere, and closes itself if it says that all is well. `text` may be
+/// anybody's.
+pub fn note(status: StatusCode, title: &str, text: &str) -> Response {
+    let script = if status.is_success() { r#"<script src="/static/close.js" defer></script>"# } else { "" };
+    let page = include_str!("landing/note.html").replace("{script}", script);
+    // The text last, so that nothing in it is taken for a place to fill.
+    let page = page.replace("{title}", &escaped(title)).replace("{text}", &escaped(text));
+    (status, [(header::CACHE_CONTROL, "no-store")], Html(page)).into_response()
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            character => escaped.push(character),
+        }
+    }
+    escaped
 }
 
 const ICON: &str = include_str!("landing/pawport.svg");
