@@ -12,6 +12,7 @@ mod boot;
 mod cli;
 mod client;
 mod import;
+mod mcp;
 mod migrate;
 mod postgres;
 mod refusals;

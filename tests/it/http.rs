@@ -14,6 +14,7 @@ mod deliveries;
 mod errors;
 mod gate;
 mod health;
+mod mcp;
 mod openapi;
 mod sessions;
 mod webhooks;

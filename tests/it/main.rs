@@ -4,4 +4,6 @@ mod contract;
 mod docs;
 mod e2e;
 mod http;
+mod mcp;
+mod mcp_sign_in;
 mod support;

@@ -9,6 +9,8 @@
 
 mod app;
 mod failing;
+pub mod mcp_servers;
+pub mod oauth_server;
 pub mod postgres;
 mod promises;
 mod response;

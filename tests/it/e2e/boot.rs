@@ -93,7 +93,8 @@ async fn nobody_else_can_read_what_is_kept() {
     let mut names = Vec::new();
     for entry in data_dir.read_dir().unwrap() {
         let entry = entry.unwrap();
-        assert_eq!(mode(&entry.path()), 0o600, "{entry:?}");
+        let expected = if entry.path().is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode(&entry.path()), expected, "{entry:?}");
         names.push(entry.file_name().into_string().unwrap());
     }
     for name in ["pawport.db", "pawport.db-wal", "pawport.db-shm", "access_token", "vault.key"] {

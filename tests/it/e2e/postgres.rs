@@ -230,7 +230,8 @@ async fn the_connection_is_encrypted_when_the_url_asks_for_it() {
     process.stdout().wait_until("it listens", |text| text.contains("listening"));
     assert_eq!(
         database.asked("SELECT count(*) || ' of ' || count(*) FILTER (WHERE ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'pawport'"),
-        "1 of 1"
+        // The one that writes, and the one that the MCP servers were read with.
+        "2 of 2"
     );
     process.signal(Signal::SIGTERM);
     assert_eq!(process.end().code(), Some(0));

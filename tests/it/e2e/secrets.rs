@@ -50,10 +50,14 @@ async fn use_every_secret(client: &Client, slots: &[Slot]) {
     let _ = client.deliver(&slots[0], "", &json!([])).await;
 }
 
-/// Everything in the folder, byte by byte.
-fn content_of(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let files = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
-    files.map(|file| (file.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(file).unwrap())).collect()
+/// Everything in the folder and those in it, byte by byte.
+pub(super) fn content_of(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let paths = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let read = |path: PathBuf| match path.is_dir() {
+        true => content_of(&path),
+        false => vec![(path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(&path).unwrap())],
+    };
+    paths.flat_map(read).collect()
 }
 
 /// A server that says everything it can.

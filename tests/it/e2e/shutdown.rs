@@ -22,7 +22,7 @@ fn connect(server: &Server) -> TcpStream {
 }
 
 /// A delivery of which the server waits for the rest of the body, which never comes.
-fn unfinished_request(server: &Server) -> TcpStream {
+pub(super) fn unfinished_request(server: &Server) -> TcpStream {
     let mut stream = connect(server);
     let head =
         "POST /webhook/inbound/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n";
@@ -35,7 +35,7 @@ fn unfinished_request(server: &Server) -> TcpStream {
     stream
 }
 
-fn stopping(server: &Server) {
+pub(super) fn stopping(server: &Server) {
     server.process.stderr().wait_until("it says that it stops", |log| log.contains("stopping"));
 }
 

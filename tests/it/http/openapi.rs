@@ -80,6 +80,15 @@ fn every_operation_says_its_errors() {
         }
         for (status, answer) in description["responses"].as_object().unwrap() {
             let schema = &answer["content"]["application/json"]["schema"]["$ref"];
+            if answer["content"]["text/html"].is_object() {
+                assert_eq!((bare(id), &**status), ("finish_mcp_sign_in", if status == "200" { "200" } else { "400" }));
+                continue;
+            }
+            // These say it in two places.
+            if schema == "#/components/schemas/BothView" {
+                assert!(operation.path.contains("/mcp/") && status == "404", "{id} {status}");
+                continue;
+            }
             match status.as_str() {
                 "200" => assert!(answer["content"].is_object(), "{id} says nothing about its answer"),
                 "422" => assert_eq!(schema, "#/components/schemas/ValidationBody", "{id} {status}"),

@@ -7,7 +7,7 @@ use axum::Router;
 use futures_util::FutureExt;
 use pawport::adapters::agents::builtin::BuiltinAgent;
 use pawport::adapters::events::BroadcastEvents;
-use pawport::adapters::fake::{ManualClock, SeededEntropy};
+use pawport::adapters::fake::{FakeMcp, ManualClock, SeededEntropy};
 use pawport::adapters::in_memory::InMemoryStorage;
 use pawport::app::{App, Parts, Settings};
 use pawport::domain::agent::service::{Agent, AgentLimits};
@@ -15,6 +15,7 @@ use pawport::domain::auth::login::SessionTtl;
 use pawport::domain::auth::rate::RateLimits;
 use pawport::domain::auth::service::MasterToken;
 use pawport::domain::auth::token::AccessToken;
+use pawport::domain::mcp::connect::Budgets;
 use pawport::domain::session::{MessageText, Metadata, NewMessage, Role, SessionId};
 use pawport::domain::time::Timestamp;
 use pawport::http::client::Policy;
@@ -29,6 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// The master token of every app under test.
 pub const MASTER_TOKEN: &str = "6fee2431-f6f4-4b32-be46-18eccaa43bde";
@@ -49,8 +51,10 @@ pub struct TestApp {
     failing: Arc<FailingStores>,
     keeper: Arc<FailingCredentials>,
     events: Arc<BroadcastEvents>,
-    /// Ends the event streams.
+    /// Ends the event streams, and the connections to MCP servers.
     pub stop: CancellationToken,
+    /// Stands in for MCP servers.
+    pub mcp: Arc<FakeMcp>,
 }
 
 impl TestApp {
@@ -88,6 +92,7 @@ impl TestApp {
         let stores = Stores::of(&Arc::new(InMemoryStorage::new()));
         let failing = Arc::new(FailingStores::over(stores.clone()));
         let clock = Arc::new(ManualClock::at(START));
+        let mcp = Arc::new(FakeMcp::default());
         let phases = Arc::new(PhasedEntropy::default());
         let entropy: Arc<dyn Entropy> = Arc::clone(&phases) as _;
         let events = Arc::new(BroadcastEvents::default());
@@ -109,6 +114,9 @@ impl TestApp {
             events: Arc::clone(&events) as _,
             runner,
             master,
+            mcp_connector: Arc::clone(&mcp) as _,
+            mcp_authorizer: Arc::clone(&mcp) as _,
+            tasks: TaskTracker::new(),
         };
         let limits = AgentLimits { max_concurrent: 5, queue_capacity };
         let mut settings = Settings {
@@ -122,12 +130,14 @@ impl TestApp {
             },
             rate_limits: RateLimits { api: None, auth: None, ws: None, key: None },
             session_ttl: SessionTtl::from_hours(24).expect("a sensible time"),
+            mcp_budgets: Budgets { start: Duration::from_secs(300), handshake: Duration::from_secs(30) },
+            mcp_test_budgets: Budgets { start: Duration::from_secs(60), handshake: Duration::from_secs(30) },
             status_key: None,
         };
         change(&mut settings);
         let app = App::build(settings, parts, stop.clone());
         phases.is_built.store(true, Ordering::SeqCst);
-        Self { app, clock, stores, failing, keeper, events, stop }
+        Self { app, clock, stores, failing, keeper, events, stop, mcp }
     }
 
     /// The router.

@@ -10,6 +10,8 @@ use pawport::domain::auth::oauth::Ticket;
 use pawport::domain::auth::pairing::Pairing;
 use pawport::domain::auth::token::{AccessToken, TokenHash};
 use pawport::domain::import::{Item, Kept, Outcome};
+use pawport::domain::mcp::sign_in::SignedIn;
+use pawport::domain::mcp::{McpServer, McpServerName};
 use pawport::domain::session::{
     Message, NewMessage, SearchHit, SearchQuery, SessionId, SessionPage, SessionSummary, SessionTitle,
 };
@@ -21,11 +23,13 @@ use pawport::ports::audit::AuditLog;
 use pawport::ports::auth_sessions::AuthSessionStore;
 use pawport::ports::credentials::{CredentialError, CredentialStore};
 use pawport::ports::imports::ImportStore;
+use pawport::ports::mcp::McpServerStore;
 use pawport::ports::oauth::TicketStore;
 use pawport::ports::sessions::SessionStore;
 use pawport::ports::store::{Condition, StoreError, StoreProbe, Stores};
 use pawport::ports::turns::{Enqueue, Enqueued, TurnQueue};
 use pawport::ports::webhooks::WebhookStore;
+use secrecy::SecretString;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -330,6 +334,41 @@ impl TicketStore for FailingStores {
 
     async fn forget_ended(&self, now: Timestamp) -> Result<u64, StoreError> {
         self.pass()?.tickets.forget_ended(now).await
+    }
+}
+
+#[async_trait]
+impl McpServerStore for FailingStores {
+    async fn put(&self, server: &McpServer, entry: &AuditEntry) -> Result<(), StoreError> {
+        self.pass()?.mcp_servers.put(server, entry).await
+    }
+
+    async fn find(&self, name: &McpServerName) -> Result<Option<McpServer>, StoreError> {
+        self.pass()?.mcp_servers.find(name).await
+    }
+
+    async fn list(&self) -> Result<Vec<McpServer>, StoreError> {
+        self.pass()?.mcp_servers.list().await
+    }
+
+    async fn set_enabled(&self, name: &McpServerName, enabled: bool, entry: &AuditEntry) -> Result<bool, StoreError> {
+        self.pass()?.mcp_servers.set_enabled(name, enabled, entry).await
+    }
+
+    async fn remove(&self, name: &McpServerName, entry: &AuditEntry) -> Result<bool, StoreError> {
+        self.pass()?.mcp_servers.remove(name, entry).await
+    }
+
+    async fn sign_in(&self, name: &McpServerName) -> Result<Option<SecretString>, StoreError> {
+        self.pass()?.mcp_servers.sign_in(name).await
+    }
+
+    async fn set_sign_in(&self, signed_in: &SignedIn, entry: Option<&AuditEntry>) -> Result<bool, StoreError> {
+        self.pass()?.mcp_servers.set_sign_in(signed_in, entry).await
+    }
+
+    async fn remove_sign_in(&self, name: &McpServerName, entry: &AuditEntry) -> Result<bool, StoreError> {
+        self.pass()?.mcp_servers.remove_sign_in(name, entry).await
     }
 }
 

@@ -19,8 +19,15 @@ const FLAGS: [&str; 2] = ["--public-url", "https://paw.example.org"];
 /// What can be searched for.
 const WORDS: [&str; 7] = ["hello", "ping", "σισυφοσ", "Ünï", "%25", "a", "zebra"];
 
-/// These give a new code at each call, or do not end.
-const LEFT_OUT: [&str; 3] = ["/api/qr", "/api/v1/qr", "/api/v1/agent/status/stream"];
+/// These give a new code at each call, or take one, or do not end.
+const LEFT_OUT: [&str; 6] = [
+    "/api/qr",
+    "/api/v1/qr",
+    "/api/mcp/oauth/callback",
+    "/api/v1/mcp/oauth/callback",
+    "/api/v1/agent/status/stream",
+    "/api/v1/events/stream",
+];
 
 /// Members that are about this request, or about the storage.
 const DIFFERENT: [(&str, &str); 4] = [
@@ -40,6 +47,7 @@ fn questions(path: &str, sessions: &[String]) -> Vec<String> {
         "/api/memory/session" => of_each(&|id| format!("{path}?id={id}&limit=500")),
         "/api/memory/session/export" => of_each(&|id| format!("{path}?id={id}&format=md")),
         "/api/v1/oauth/authorize/request" => with(&[&format!("?{APP}")]),
+        "/api/v1/mcp/tools" => with(&["?server=memory"]),
         _ if path.ends_with("/audit") => with(&["?limit=1000", "?limit=3"]),
         _ if path.ends_with("/search") => WORDS.iter().map(|word| format!("{path}?q={word}&limit=50")).collect(),
         "/api/sessions" | "/api/v1/sessions" | "/api/memory/sessions" => with(&["", "?limit=500", "?limit=2&offset=1"]),
@@ -70,6 +78,12 @@ async fn all_answers(client: &Client) -> BTreeMap<String, Value> {
             for (path, member) in DIFFERENT {
                 if let Some(members) = body.as_object_mut().filter(|_| operation.path.ends_with(path)) {
                     members.remove(member).expect("what differs is there");
+                }
+            }
+            if operation.path.ends_with("/mcp/status") {
+                // When the program started.
+                for (_, status) in body.as_object_mut().expect("servers by name") {
+                    status.as_object_mut().unwrap().remove("since").expect("what differs is there");
                 }
             }
             if let Some(status) = body.get_mut("global") {
@@ -145,6 +159,9 @@ async fn fill(client: &Client) -> Credentials {
     let listed = client.get("/api/v1/sessions/search?q=ping").await.json();
     let with_messages = listed["sessions"][0]["id"].as_str().unwrap().to_owned();
     assert_eq!(client.delete(&format!("/api/v1/sessions/{with_messages}")).await.status, 200);
+
+    let off = json!({ "name": "memory", "command": "npx", "env": { "KEY": "a secret" }, "enabled": false });
+    assert_eq!(client.post("/api/v1/mcp/add", &off).await.status, 200);
 
     let (api_key, _) = client.api_key(&["sessions", "memory"]).await;
     let (revoked, id) = client.api_key(&["admin"]).await;
