@@ -25,7 +25,7 @@ use futures_util::future::join_all;
 use hmac::{Hmac, KeyInit, Mac};
 use pawport::adapters::agents::builtin::BuiltinAgent;
 use pawport::adapters::events::BroadcastEvents;
-use pawport::adapters::fake::{FixedVault, SeededEntropy};
+use pawport::adapters::fake::{FakeMcp, FixedVault, SeededEntropy};
 use pawport::adapters::host::SystemClock;
 use pawport::adapters::in_memory::InMemoryStorage;
 use pawport::adapters::sql::{SqlStorage, StorageUrl};
@@ -37,6 +37,7 @@ use pawport::domain::auth::login::SessionTtl;
 use pawport::domain::auth::rate::{RateLimit, RateLimits};
 use pawport::domain::auth::service::MasterToken;
 use pawport::domain::auth::token::AccessToken;
+use pawport::domain::mcp::connect::Budgets;
 use pawport::domain::session::{MessageText, Metadata, NewMessage, Role, SearchQuery, SessionId};
 use pawport::domain::text::PageLimit;
 use pawport::domain::time::Timestamp;
@@ -51,11 +52,13 @@ use sha2::Sha256;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 use support::dataset::{self, DATABASE, Size};
 use support::text;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 use uuid::Uuid;
 
@@ -264,6 +267,7 @@ fn no_end_of_requests() -> RateLimits {
 fn router(stores: Stores, limits: RateLimits) -> Router {
     let entropy = Arc::new(SeededEntropy::new(1));
     let token = AccessToken::parse(&SecretString::from(TOKEN)).unwrap();
+    let mcp = Arc::new(FakeMcp::default());
     let parts = Parts {
         stores,
         clock: Arc::new(SystemClock),
@@ -271,13 +275,19 @@ fn router(stores: Stores, limits: RateLimits) -> Router {
         runner: Arc::new(BuiltinAgent),
         master: MasterToken::configured(token),
         entropy,
+        mcp_connector: Arc::clone(&mcp) as _,
+        mcp_authorizer: mcp,
+        tasks: TaskTracker::new(),
     };
+    let budgets = Budgets { start: Duration::from_secs(1), handshake: Duration::from_secs(1) };
     let settings = Settings {
         limits: AgentLimits { max_concurrent: 5, queue_capacity: 10_000 },
         public_url: "http://127.0.0.1:8000".to_owned(),
         policy: Policy::default(),
         rate_limits: limits,
         session_ttl: SessionTtl::from_hours(24).unwrap(),
+        mcp_budgets: budgets,
+        mcp_test_budgets: budgets,
         status_key: None,
     };
     App::build(settings, parts, CancellationToken::new()).router()
