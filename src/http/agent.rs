@@ -10,12 +10,10 @@ use crate::domain::event::Event;
 use crate::ports::events::{EventBus, EventStream, Heard};
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue};
-use axum::response::sse::{self, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use axum::response::sse;
 use futures_util::{FutureExt, StreamExt, stream};
 use serde::Serialize;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -144,13 +142,9 @@ async fn stream_agent_status(
         let status = follower.next().await?;
         let frame = sse::Event::default().event("status").id(status.version.to_string());
         let frame = frame.json_data(StatusView::from(&status)).ok()?;
-        Some((Ok::<_, Infallible>(frame), follower))
+        Some((frame, follower))
     });
-    let frames = frames.take_until(Box::pin(streams.ended(proven)));
-    let mut response = Sse::new(frames).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
-    // Proxies such as nginx would otherwise gather events until a buffer is full.
-    response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    Ok(response)
+    Ok(streams.answer(frames, KEEP_ALIVE, proven))
 }
 
 /// One client that follows the status.

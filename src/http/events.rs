@@ -12,13 +12,11 @@ use crate::domain::mcp::service::McpServers;
 use crate::domain::mcp::status::McpState;
 use crate::ports::events::{EventBus, EventStream, Heard};
 use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue};
-use axum::response::sse::{self, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use axum::response::sse;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::collections::{HashSet, VecDeque};
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
@@ -64,12 +62,7 @@ async fn stream_events(
         let frame = follower.next().await?;
         Some((frame, follower))
     });
-    let frames = stream::once(async { connected }).chain(rest).map(Ok::<_, Infallible>);
-    let frames = frames.take_until(Box::pin(streams.ended(proven)));
-    let mut response = Sse::new(frames).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
-    // Proxies such as nginx would otherwise gather events until a buffer is full.
-    response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    Ok(response)
+    Ok(streams.answer(stream::once(async { connected }).chain(rest), KEEP_ALIVE, proven))
 }
 
 /// One client that follows.

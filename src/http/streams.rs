@@ -5,7 +5,12 @@ use super::tally::{Held, Tally};
 use crate::domain::auth::service::{Proven, Tokens};
 use crate::domain::event::Event;
 use crate::ports::events::{EventBus, Heard};
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::sse::{self, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_core::Stream;
 use futures_util::StreamExt;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -51,8 +56,23 @@ impl Streams {
         Ok(OpenStream { _held: held, _permit: permit })
     }
 
+    /// The answer that sends `frames`, with a comment whenever it was quiet for as long as `keep_alive`. It ends when the
+    /// server stops, or the credential of `proven` is no longer good.
+    pub fn answer(
+        self,
+        frames: impl Stream<Item = sse::Event> + Send + 'static,
+        keep_alive: Duration,
+        proven: Proven,
+    ) -> Response {
+        let frames = frames.map(Ok::<_, Infallible>).take_until(Box::pin(self.ended(proven)));
+        let mut response = Sse::new(frames).keep_alive(KeepAlive::new().interval(keep_alive)).into_response();
+        // Proxies such as nginx would otherwise gather events until a buffer is full.
+        response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+        response
+    }
+
     /// Waits until a stream that `proven` opened has to end: the server stops, or the credential is no longer good.
-    pub async fn ended(self, proven: Proven) {
+    async fn ended(self, proven: Proven) {
         let mut events = self.events.subscribe();
         let lost = async {
             loop {

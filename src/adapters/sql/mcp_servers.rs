@@ -98,7 +98,7 @@ impl Row {
         let secret = secret.map_err(|_| refused("sealed_secret", "not the JSON that it should be".into()))?;
         let transport = secret.with(body.transport, body.command).check().map_err(|error| {
             let is_plain = matches!(error, PartRejected::Transport | PartRejected::Command(_));
-            refused(if is_plain { "body" } else { "sealed_secret" }, error.into())
+            refused(if is_plain { "body" } else { "sealed_secret" }, error.nameless().into())
         })?;
         let names = |names| ToolFilter::names(names).map_err(|error| refused("body", error.into()));
         Ok(McpServer {

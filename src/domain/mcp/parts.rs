@@ -33,7 +33,7 @@ impl std::fmt::Debug for Parts {
 }
 
 /// Which part was refused, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PartRejected {
     /// A transport that is none of [`TRANSPORTS`].
     #[error("its transport is not known")]
@@ -44,15 +44,27 @@ pub enum PartRejected {
     /// The arguments.
     #[error("args: {0}")]
     Arguments(Rejected),
-    /// A variable.
-    #[error("env: {0}")]
-    Environment(Rejected),
+    /// How many variables there are, or the one of that name.
+    #[error("env: {1}")]
+    Environment(Option<String>, Rejected),
     /// The address.
     #[error("url: {0}")]
     Url(Rejected),
-    /// A header.
-    #[error("headers: {0}")]
-    Headers(Rejected),
+    /// How many headers there are, or the one of that name.
+    #[error("headers: {1}")]
+    Headers(Option<String>, Rejected),
+}
+
+impl PartRejected {
+    /// The same without the name of a variable or header: what cannot be a name may be a secret.
+    #[must_use]
+    pub fn nameless(self) -> Self {
+        match self {
+            Self::Environment(_, reason) => Self::Environment(None, reason),
+            Self::Headers(_, reason) => Self::Headers(None, reason),
+            other => other,
+        }
+    }
 }
 
 impl Parts {
@@ -83,20 +95,24 @@ impl Parts {
     /// [`PartRejected`] names the first part that breaks a rule.
     pub fn check(self) -> Result<McpTransport, PartRejected> {
         if self.transport == TRANSPORTS[0] {
-            let variable =
-                |(name, value): (String, String)| Ok((EnvironmentName::parse(&name)?, SecretText::variable(&value)?));
-            let environment = self.environment.into_iter().map(variable).collect::<Result<_, _>>();
+            let variable = |(name, value): (String, String)| {
+                let refused = |reason| PartRejected::Environment(Some(name.clone()), reason);
+                Ok((EnvironmentName::parse(&name).map_err(refused)?, SecretText::variable(&value).map_err(refused)?))
+            };
             return Ok(McpTransport::Stdio {
                 command: Command::parse(&self.command).map_err(PartRejected::Command)?,
                 arguments: Arguments::parse(self.arguments).map_err(PartRejected::Arguments)?,
-                environment: environment.map_err(PartRejected::Environment)?,
+                environment: self.environment.into_iter().map(variable).collect::<Result<_, _>>()?,
             });
         }
-        let header = |(name, value): (String, String)| Ok((HeaderName::parse(&name)?, SecretText::header(&value)?));
+        let header = |(name, value): (String, String)| {
+            let refused = |reason| PartRejected::Headers(Some(name.clone()), reason);
+            Ok((HeaderName::parse(&name).map_err(refused)?, SecretText::header(&value).map_err(refused)?))
+        };
         Ok(McpTransport::Remote {
             flavor: RemoteFlavor::parse(&self.transport).ok_or(PartRejected::Transport)?,
             url: RemoteUrl::parse(&self.url).map_err(PartRejected::Url)?,
-            headers: self.headers.into_iter().map(header).collect::<Result<_, _>>().map_err(PartRejected::Headers)?,
+            headers: self.headers.into_iter().map(header).collect::<Result<_, _>>()?,
         })
     }
 
@@ -106,10 +122,10 @@ impl Parts {
     /// [`PartRejected::Environment`], [`PartRejected::Headers`].
     pub fn check_counts(&self) -> Result<(), PartRejected> {
         if self.environment.len() > EnvironmentName::MAX {
-            return Err(PartRejected::Environment(Rejected::TooMany(EnvironmentName::MAX)));
+            return Err(PartRejected::Environment(None, Rejected::TooMany(EnvironmentName::MAX)));
         }
         if self.headers.len() > HeaderName::MAX {
-            return Err(PartRejected::Headers(Rejected::TooMany(HeaderName::MAX)));
+            return Err(PartRejected::Headers(None, Rejected::TooMany(HeaderName::MAX)));
         }
         Ok(())
     }

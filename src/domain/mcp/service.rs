@@ -11,7 +11,6 @@ use crate::domain::audit::Happening;
 use crate::domain::audit::service::Audit;
 use crate::domain::auth::{CredentialKind, Principal};
 use crate::domain::text::head;
-use crate::domain::time::Timestamp;
 use crate::ports::clock::Clock;
 use crate::ports::mcp::{McpAuthorizer, McpConnector, McpServerStore, McpSupervision};
 use crate::ports::store::StoreError;
@@ -184,11 +183,7 @@ impl McpServers {
     /// As the store's.
     pub async fn remove(&self, principal: &Principal, name: &McpServerName) -> Result<bool, StoreError> {
         let turn = self.adapters.supervision.turn(name).await;
-        let grant = match self.grant(name).await {
-            // What cannot be read cannot be revoked, and is removed all the more.
-            Err(StoreError::Corrupt { .. }) => None,
-            grant => grant?,
-        };
+        let grant = self.grant(name).await?;
         let entry = self.audit.entry(Happening::success(principal, "mcp_server_removed", name.as_str()));
         let removed = self.store.remove(name, &entry).await?;
         self.adapters.supervision.forget(name).await;
@@ -286,7 +281,7 @@ impl McpServers {
     ) -> Result<Option<McpStatus>, InstallRefused> {
         let found = self.presets.iter().find(|known| known.id.as_str() == preset);
         let found = found.ok_or_else(|| InstallRefused::Unknown(head(preset, SHOWN).to_owned()))?;
-        let server = found.server(values, extra_arguments, Timestamp(0)).map_err(InstallRefused::Rejected)?;
+        let server = found.server(values, extra_arguments, self.clock.now()).map_err(InstallRefused::Rejected)?;
         let name = server.name.clone();
         self.add(principal, server).await?;
         Ok(self.status(&name))

@@ -1,10 +1,8 @@
 //! Servers as clients describe them.
 
+use crate::domain::mcp::parts::{PartRejected, Parts};
 use crate::domain::mcp::tool::ToolFilter;
-use crate::domain::mcp::{
-    Arguments, CallTimeout, Command, EnvironmentName, HeaderName, McpServer, McpServerName, McpTransport, Rejected,
-    RemoteFlavor, RemoteUrl, SecretText, TRANSPORTS,
-};
+use crate::domain::mcp::{CallTimeout, McpServer, McpServerName, McpTransport, Rejected, RemoteFlavor, TRANSPORTS};
 use crate::domain::time::Timestamp;
 use crate::http::error::ApiError;
 use serde::Deserialize;
@@ -86,62 +84,43 @@ impl McpServerBody {
     }
 
     fn transport(&mut self) -> Result<McpTransport, ApiError> {
-        let name = self.transport.as_deref().map_or(TRANSPORTS[0], str::trim);
-        if name == TRANSPORTS[0] {
-            let command = Command::parse(self.command.as_deref().unwrap_or_default());
-            let headers = self.headers.take().unwrap_or_default();
-            if !headers.is_empty() {
-                return Err(ApiError::invalid(
-                    "value_error",
-                    &["body", "headers"],
-                    "only an address takes headers; give a program its secrets in env",
-                ));
-            }
-            return Ok(McpTransport::Stdio {
-                command: command.map_err(|reason| rejected(&["command"], reason))?,
-                arguments: Arguments::parse(self.args.take().unwrap_or_default())
-                    .map_err(|reason| rejected(&["args"], reason))?,
-                environment: self.environment()?,
-            });
+        let text = |text: &mut Option<String>| text.take().unwrap_or_default();
+        let parts = Parts {
+            transport: self.transport.as_deref().map_or(TRANSPORTS[0], str::trim).to_owned(),
+            command: text(&mut self.command),
+            arguments: self.args.take().unwrap_or_default(),
+            environment: self.env.take().unwrap_or_default(),
+            url: text(&mut self.url),
+            headers: self.headers.take().unwrap_or_default(),
+        };
+        // Secrets must not be passed over in silence.
+        let unused = |member, message: &str| Err(ApiError::invalid("value_error", &["body", member], message));
+        let is_program = parts.transport == TRANSPORTS[0];
+        if is_program && !parts.headers.is_empty() {
+            return unused("headers", "only an address takes headers; give a program its secrets in env");
         }
-        let flavor = RemoteFlavor::parse(name).ok_or_else(|| {
+        if RemoteFlavor::parse(&parts.transport).is_some() && !parts.environment.is_empty() {
+            return unused("env", "only a program has an environment; give an address its secrets in headers");
+        }
+        parts.check_counts().and_then(|()| parts.check()).map_err(part_rejected)
+    }
+}
+
+fn part_rejected(part: PartRejected) -> ApiError {
+    let within = |member: &str, name: Option<String>, reason| match name {
+        Some(name) => rejected(&[member, &name], reason),
+        None => rejected(&[member], reason),
+    };
+    match part {
+        PartRejected::Transport => {
             let message = format!("Input should be one of: {}", TRANSPORTS.join(", "));
             ApiError::invalid("enum", &["body", "transport"], message)
-        })?;
-        if self.env.as_ref().is_some_and(|env| !env.is_empty()) {
-            return Err(ApiError::invalid(
-                "value_error",
-                &["body", "env"],
-                "only a program has an environment; give an address its secrets in headers",
-            ));
         }
-        let url = RemoteUrl::parse(self.url.as_deref().unwrap_or_default());
-        let url = url.map_err(|reason| rejected(&["url"], reason))?;
-        Ok(McpTransport::Remote { url, flavor, headers: self.headers()? })
-    }
-
-    fn environment(&mut self) -> Result<BTreeMap<EnvironmentName, SecretText>, ApiError> {
-        let given = self.env.take().unwrap_or_default();
-        if given.len() > EnvironmentName::MAX {
-            return Err(rejected(&["env"], Rejected::TooMany(EnvironmentName::MAX)));
-        }
-        let variables = given.iter().map(|(name, value)| {
-            let refused = |reason| rejected(&["env", name], reason);
-            Ok((EnvironmentName::parse(name).map_err(refused)?, SecretText::variable(value).map_err(refused)?))
-        });
-        variables.collect()
-    }
-
-    fn headers(&mut self) -> Result<BTreeMap<HeaderName, SecretText>, ApiError> {
-        let given = self.headers.take().unwrap_or_default();
-        if given.len() > HeaderName::MAX {
-            return Err(rejected(&["headers"], Rejected::TooMany(HeaderName::MAX)));
-        }
-        let headers = given.iter().map(|(name, value)| {
-            let refused = |reason| rejected(&["headers", name], reason);
-            Ok((HeaderName::parse(name).map_err(refused)?, SecretText::header(value).map_err(refused)?))
-        });
-        headers.collect()
+        PartRejected::Command(reason) => rejected(&["command"], reason),
+        PartRejected::Arguments(reason) => rejected(&["args"], reason),
+        PartRejected::Url(reason) => rejected(&["url"], reason),
+        PartRejected::Environment(name, reason) => within("env", name, reason),
+        PartRejected::Headers(name, reason) => within("headers", name, reason),
     }
 }
 
@@ -167,6 +146,7 @@ impl TryFrom<McpServerBody> for McpServer {
             return Err(rejected(&["registry_ref"], Rejected::Name));
         }
         let enabled = body.enabled.unwrap_or(true);
+        // When it was added is for the service to say.
         Ok(Self { name, transport, enabled, call_timeout, tools, preset, created: Timestamp(0) })
     }
 }
