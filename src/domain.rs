@@ -5,7 +5,8 @@
 //!
 //! Reading order: [`time`] and [`text`] are the small values all others are made of; [`session`] is what is kept of a
 //! conversation; [`webhook`] is how a message comes in; [`agent`] is how it is answered; [`audit`] and [`auth`] say who
-//! did what and who may; [`event`] is what an observer hears of it; [`import`] is what comes from another program.
+//! did what and who may; [`settings`] is what the user chose at run time; [`event`] is what an observer hears of it; [`import`]
+//! is what comes from another program.
 
 #![warn(missing_docs)]
 
@@ -19,6 +20,7 @@ pub mod mcp;
 pub mod network;
 pub mod readiness;
 pub mod session;
+pub mod settings;
 pub mod text;
 pub mod time;
 pub mod webhook;

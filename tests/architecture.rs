@@ -28,6 +28,8 @@ const MODEL_CRATES: [&str; 12] = [
     "url",
 ];
 const PORT_CRATES: [&str; 6] = ["std", "async_trait", "thiserror", "futures_core", "secrecy", "serde_json"];
+/// What services need besides: a log, and to wait for whichever comes first, on whatever runtime.
+const SERVICE_CRATES: [&str; 4] = ["tracing", "async_trait", "futures_channel", "futures_util"];
 /// What `http` would need to go around the services.
 const NOT_IN_HTTP: [&str; 6] = ["diesel", "diesel_migrations", "libsqlite3_sys", "r2d2", "rmcp", "reqwest"];
 
@@ -56,9 +58,9 @@ fn rule_for(module: &[&str]) -> Option<Rule> {
     };
     match module {
         ["lib"] => rule("root", &[], Only(vec!["std"])),
-        ["main"] | ["app" | "config", ..] => rule("composition", &["crate"], Everything),
+        ["main" | "arguments"] | ["app" | "config", ..] => rule("composition", &["crate"], Everything),
         ["domain", .., "service"] | ["domain", .., "service", _] => {
-            let crates = [&MODEL_CRATES[..], &["tracing"]].concat();
+            let crates = [&MODEL_CRATES[..], &SERVICE_CRATES].concat();
             rule("domain services", &["crate::domain", "crate::ports"], Only(crates))
         }
         ["domain", ..] => rule("domain model", &["crate::domain"], Only(MODEL_CRATES.to_vec())),

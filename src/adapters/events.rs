@@ -5,8 +5,9 @@ use crate::ports::events::{EventBus, EventStream, Heard};
 use futures_util::stream;
 use tokio::sync::broadcast::{self, error::RecvError};
 
-/// How far a subscriber may fall behind.
-const KEPT: usize = 256;
+/// How far a subscriber may fall behind. There are few of them, and what all have heard is dropped, so that a burst takes room
+/// only for as long as it lasts.
+const KEPT: usize = 8_192;
 
 /// The bus.
 #[derive(Debug)]

@@ -1,13 +1,17 @@
 //! Stand-ins for the outside world that do exactly what a test tells them: a clock that is moved by hand, randomness that
-//! repeats itself, a vault without a key, an agent that follows a script, and MCP servers that are not there.
+//! repeats itself, a vault without a key, agents and models that follow a script, and MCP servers that are not there.
 //!
 //! Nothing here is fit for anything but tests.
 
 mod agent;
 mod mcp;
+mod model;
+mod tools;
 
-pub use agent::{Script, ScriptedAgent};
+pub use agent::{FixedAgent, Script, ScriptedAgent};
 pub use mcp::FakeMcp;
+pub use model::{ModelScript, ScriptedModel};
+pub use tools::FakeTools;
 
 use crate::domain::time::Timestamp;
 use crate::ports::clock::Clock;

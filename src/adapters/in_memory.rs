@@ -11,6 +11,7 @@ mod credentials;
 mod imports;
 mod mcp_servers;
 mod sessions;
+mod settings;
 mod tickets;
 mod turns;
 mod webhooks;
@@ -24,6 +25,7 @@ use crate::domain::auth::oauth::Ticket;
 use crate::domain::auth::pairing::Pairing;
 use crate::domain::import::Kept;
 use crate::domain::mcp::{McpServer, McpServerName};
+use crate::domain::settings::StoredSetting;
 use crate::domain::webhook::Webhook;
 use crate::ports::store::{Condition, StoreError, StoreProbe};
 use async_trait::async_trait;
@@ -57,6 +59,7 @@ struct State {
     mcp_servers: Vec<McpServer>,
     /// Of each server at most one.
     mcp_sign_ins: Vec<(McpServerName, SecretString)>,
+    settings: Vec<StoredSetting>,
 }
 
 impl InMemoryStorage {

@@ -17,6 +17,7 @@ mod reseal;
 mod schema;
 mod search;
 mod sessions;
+mod settings;
 mod tickets;
 mod turns;
 mod upkeep;
@@ -78,6 +79,7 @@ impl SqlStorage {
             let (mut connection, _) = migrations::open_current(&opening)?;
             reseal::check_key(&mut connection, &*key)?;
             mcp_servers::move_kept(&mut connection, &*key)?;
+            settings::move_kept(&mut connection, &*key)?;
             let index = Index::of(&mut connection).map_err(Failure::from)?;
             // The writer takes a connection of its own, and on a server there can be only one that writes.
             drop(connection);

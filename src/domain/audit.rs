@@ -82,6 +82,12 @@ impl Happening {
         Self::by(principal, Severity::Info, action, target, "success")
     }
 
+    /// `principal` did `action` to `target`, and it did not work.
+    #[must_use]
+    pub fn failed(principal: &Principal, action: &'static str, target: &str) -> Self {
+        Self::by(principal, Severity::Warning, action, target, "error")
+    }
+
     /// Whoever can run the program here did `action` to `target` with a command, and it worked.
     #[must_use]
     pub fn command(action: &'static str, target: &str) -> Self {

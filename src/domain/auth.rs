@@ -38,11 +38,13 @@ pub enum CredentialKind {
     WebhookSecret,
     /// The state of a sign-in to an MCP server: good for ending that sign-in and nothing else.
     McpSignIn,
+    /// None: the agent does it, in the turn with this id.
+    Agent,
 }
 
 impl CredentialKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::MasterToken,
         Self::Session,
         Self::ApiKey,
@@ -52,6 +54,7 @@ impl CredentialKind {
         Self::Loopback,
         Self::WebhookSecret,
         Self::McpSignIn,
+        Self::Agent,
     ];
 
     /// The name in stores, on the wire and in the audit log.
@@ -67,6 +70,7 @@ impl CredentialKind {
             Self::Loopback => "loopback",
             Self::WebhookSecret => "webhook_secret",
             Self::McpSignIn => "mcp_sign_in",
+            Self::Agent => "agent",
         }
     }
 
@@ -78,6 +82,7 @@ impl CredentialKind {
             Self::ApiKey | Self::App => "api_client",
             Self::StatusKey => "monitor",
             Self::WebhookSecret => "webhook",
+            Self::Agent => "agent",
         }
     }
 }

@@ -1,11 +1,12 @@
 //! What an observer may hear. Nothing depends on an event being heard: whoever owns a state answers for it, and an event only
 //! says that it is worth asking.
 
+use super::agent::TurnNews;
 use super::mcp::McpServerName;
+use std::sync::Arc;
 
-/// Something changed.
+/// Something happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::enum_variant_names, reason = "so far all that happens are changes")]
 pub enum Event {
     /// What the agent is doing: see [`crate::domain::agent::service::Agent::status`].
     AgentStatusChanged,
@@ -13,4 +14,8 @@ pub enum Event {
     CredentialsChanged,
     /// A server's state or tools: see [`crate::domain::mcp::service::McpServers::status`].
     McpServerChanged(McpServerName),
+    /// What the user chose: see [`crate::domain::settings::service::Settings::view`].
+    SettingsChanged,
+    /// A turn got on. Shared, since many may hear it.
+    Turn(Arc<TurnNews>),
 }

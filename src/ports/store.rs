@@ -7,6 +7,7 @@ use super::imports::ImportStore;
 use super::mcp::McpServerStore;
 use super::oauth::TicketStore;
 use super::sessions::SessionStore;
+use super::settings::SettingsStore;
 use super::turns::TurnQueue;
 use super::webhooks::WebhookStore;
 use async_trait::async_trait;
@@ -80,6 +81,8 @@ pub struct Stores {
     pub tickets: Arc<dyn TicketStore>,
     /// MCP servers, and what signing in to them gave.
     pub mcp_servers: Arc<dyn McpServerStore>,
+    /// What the user chose.
+    pub settings: Arc<dyn SettingsStore>,
     /// The audit log.
     pub audit: Arc<dyn AuditLog>,
     /// What comes from another program.
@@ -94,7 +97,7 @@ impl Stores {
     pub fn of<S>(storage: &Arc<S>) -> Self
     where
         S: SessionStore + WebhookStore + TurnQueue + AuthSessionStore + ApiKeyStore + TicketStore,
-        S: McpServerStore + AuditLog + ImportStore + StoreProbe + 'static,
+        S: McpServerStore + SettingsStore + AuditLog + ImportStore + StoreProbe + 'static,
     {
         Self {
             sessions: Arc::clone(storage) as _,
@@ -104,6 +107,7 @@ impl Stores {
             api_keys: Arc::clone(storage) as _,
             tickets: Arc::clone(storage) as _,
             mcp_servers: Arc::clone(storage) as _,
+            settings: Arc::clone(storage) as _,
             audit: Arc::clone(storage) as _,
             imports: Arc::clone(storage) as _,
             probe: Arc::clone(storage) as _,

@@ -70,6 +70,13 @@ pub trait TurnQueue: Send + Sync {
     /// `Unavailable`, `Failed`.
     async fn extend(&self, turns: &[TurnId], lease_until: Timestamp) -> Result<(), StoreError>;
 
+    /// Stores how far a claimed turn has come; whoever claims it again gets it. False, and nothing is stored, if the turn is
+    /// not claimed. At most [`crate::domain::agent::transcript::Transcript::MAX_JSON`] bytes.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Failed`.
+    async fn checkpoint(&self, turn: &TurnId, progress: &str) -> Result<bool, StoreError>;
+
     /// Stores the answer of a claimed turn in its session and ends the turn, both or neither. False, and nothing is
     /// stored, if the turn is not claimed (somebody else finished it). If the session was removed in the meantime, even if
     /// one of the same id began since, the turn ends without a message; the answer of a turn with a key is still kept for

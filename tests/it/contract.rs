@@ -23,6 +23,7 @@ mod model;
 mod persistence;
 mod search;
 mod sessions;
+mod settings;
 mod tickets;
 mod turns;
 mod webhooks;
@@ -198,7 +199,9 @@ macro_rules! contract {
             ready_returns_after_a_turn_was_finished
         }
         suite! { $backend, claims:
+            a_turn_comes_with_its_origin
             claim_takes_the_oldest_first
+            how_far_a_turn_has_come_is_known_to_who_takes_it_again
             claim_stores_the_message_and_creates_the_session
             claim_takes_one_turn_of_a_session_at_a_time
             a_session_does_not_wait_for_another
@@ -295,6 +298,15 @@ macro_rules! contract {
             fifty_entries_at_once_are_all_kept
             the_storage_can_serve
         }
+        suite! { $backend, settings:
+            nothing_is_set_in_the_beginning
+            every_value_comes_back
+            changes_leave_the_others_as_they_are
+            a_removed_setting_is_gone
+            names_are_compared_exactly
+            twenty_who_change_something_lose_nothing
+            an_imported_setting_comes_once_and_replaces_nothing
+        }
         suite! { $backend, imports:
             a_session_comes_with_its_messages
             the_summary_is_as_the_domain_says
@@ -342,6 +354,7 @@ macro_rules! persistence {
             sessions_and_messages_are_there_after_reopening
             webhooks_are_there_after_reopening
             mcp_servers_are_there_after_reopening
+            settings_are_there_after_reopening
             the_audit_log_is_there_after_reopening
             turns_are_there_after_reopening
             credentials_are_there_after_reopening

@@ -1,10 +1,12 @@
 //! An agent that follows a script and can be held at any point of it.
 
+use crate::domain::agent::choice::AgentChoice;
+use crate::domain::agent::model::{ToolCall, ToolOutcome};
 use crate::domain::agent::{AgentEvent, Turn};
-use crate::ports::agent::{AgentError, AgentOutput, AgentRequest, AgentRunner};
+use crate::ports::agent::{AgentError, AgentIo, AgentRequest, AgentRunner, Agents, ChatModel, OpenAgent};
 use async_trait::async_trait;
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
 /// What the agent does with one turn, step by step.
@@ -17,6 +19,7 @@ pub struct Script {
 #[derive(Debug, Clone)]
 enum Step {
     Emit(AgentEvent),
+    Call(ToolCall),
     Pause,
 }
 
@@ -49,13 +52,23 @@ impl Script {
     /// Then starts the tool `name`.
     #[must_use]
     pub fn tool_started(self, name: &str) -> Self {
-        self.event(AgentEvent::ToolStarted { name: name.to_owned() })
+        let call = ToolCall { id: "1".to_owned(), name: name.to_owned(), arguments: "{}".to_owned() };
+        self.event(AgentEvent::ToolStarted(call))
     }
 
-    /// Then ends the tool.
+    /// Then ends the tool `name` with `content`.
     #[must_use]
-    pub fn tool_finished(self) -> Self {
-        self.event(AgentEvent::ToolFinished)
+    pub fn tool_finished(self, name: &str, content: &str) -> Self {
+        let (id, name, content) = ("1".to_owned(), name.to_owned(), content.to_owned());
+        self.event(AgentEvent::ToolFinished(ToolOutcome { id, name, content, is_error: false }))
+    }
+
+    /// Then has the tool `name` really run, with the JSON text `arguments`.
+    #[must_use]
+    pub fn call(mut self, name: &str, arguments: &str) -> Self {
+        let (id, name, arguments) = (self.steps.len().to_string(), name.to_owned(), arguments.to_owned());
+        self.steps.push(Step::Call(ToolCall { id, name, arguments }));
+        self
     }
 
     /// Then waits for [`ScriptedAgent::resume`].
@@ -150,12 +163,13 @@ impl AgentRunner for ScriptedAgent {
         "scripted"
     }
 
-    async fn run(&self, request: AgentRequest<'_>, output: &dyn AgentOutput) -> Result<(), AgentError> {
+    async fn run(&self, request: AgentRequest<'_>, io: &dyn AgentIo) -> Result<(), AgentError> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(request.turn.clone());
         let script = (self.author)(&request);
         for step in script.steps {
             match step {
-                Step::Emit(event) => output.emit(event),
+                Step::Emit(event) => io.emit(event),
+                Step::Call(call) => drop(io.call(call).await),
                 Step::Pause => {
                     self.reached.add_permits(1);
                     take_one(&self.resumed).await;
@@ -163,5 +177,29 @@ impl AgentRunner for ScriptedAgent {
             }
         }
         script.outcome
+    }
+}
+
+/// Gives the same agent, whatever was chosen.
+#[derive(Clone)]
+pub struct FixedAgent(pub OpenAgent);
+
+impl FixedAgent {
+    /// Gives this one, which works on its own.
+    #[must_use]
+    pub fn runner(runner: Arc<dyn AgentRunner>) -> Self {
+        Self(OpenAgent::Runner(runner))
+    }
+
+    /// Gives this model.
+    #[must_use]
+    pub fn model(model: Arc<dyn ChatModel>) -> Self {
+        Self(OpenAgent::Model(model))
+    }
+}
+
+impl Agents for FixedAgent {
+    fn open(&self, _choice: &AgentChoice) -> Result<OpenAgent, AgentError> {
+        Ok(self.0.clone())
     }
 }

@@ -149,6 +149,7 @@ impl McpConnection for FakeConnection {
             name: name.to_owned(),
             description: description.to_owned(),
             schema: Map::from_iter([("type".to_owned(), json!("object"))]),
+            read_only: name == "echo",
         };
         let tools = [
             tool("echo", "Gives the text back"),

@@ -1,9 +1,11 @@
 use super::*;
+use crate::domain::agent::model::{ToolCall, ToolOutcome};
 use crate::domain::agent::status::{AgentStatus, GlobalState};
-use crate::domain::agent::{AgentEvent, Turn, TurnId};
+use crate::domain::agent::{AgentEvent, Origin, Turn, TurnId};
 use crate::domain::session::{MessageText, Metadata, NewMessage, Role, SessionId};
-use crate::ports::agent::{AgentError, AgentOutput, AgentRequest, AgentRunner};
+use crate::ports::agent::{AgentError, AgentIo, AgentRequest, AgentRunner};
 use crate::ports::entropy::random;
+use async_trait::async_trait;
 use std::sync::{Arc, Mutex};
 
 #[test]
@@ -46,10 +48,21 @@ fn the_vault_opens_what_was_sealed_and_nothing_else() {
 #[derive(Default)]
 struct Notes(Mutex<Vec<AgentEvent>>);
 
-impl AgentOutput for Notes {
+#[async_trait]
+impl AgentIo for Notes {
     fn emit(&self, event: AgentEvent) {
         self.0.lock().unwrap().push(event);
     }
+
+    async fn call(&self, call: ToolCall) -> ToolOutcome {
+        unreachable!("no script here calls {call:?}")
+    }
+}
+
+/// A request with nothing but the turn.
+async fn run(agent: &ScriptedAgent, turn: &Turn, notes: &Notes) -> Result<(), AgentError> {
+    let request = AgentRequest { turn, status: &idle(), system: "", messages: &[], tools: &[] };
+    agent.run(request, notes).await
 }
 
 fn turn(id: u128) -> Turn {
@@ -60,7 +73,12 @@ fn turn(id: u128) -> Turn {
         at: Timestamp(1),
         metadata: Metadata::empty(),
     };
-    Turn { id: TurnId::new(uuid::Uuid::from_u128(id)), session: SessionId::parse("websocket_a").unwrap(), message }
+    Turn {
+        id: TurnId::new(uuid::Uuid::from_u128(id)),
+        session: SessionId::parse("websocket_a").unwrap(),
+        message,
+        origin: Origin::Owner,
+    }
 }
 
 fn idle() -> AgentStatus {
@@ -76,32 +94,32 @@ fn idle() -> AgentStatus {
 
 #[tokio::test]
 async fn the_agent_is_held_at_a_pause() {
-    let script = Script::new().tool_started("ls").pause().tool_finished().text("done");
+    let script = Script::new().tool_started("ls").pause().tool_finished("ls", "").text("done");
     let agent = Arc::new(ScriptedAgent::following([script]));
     let notes = Arc::new(Notes::default());
     let running = {
         let (agent, notes) = (Arc::clone(&agent), Arc::clone(&notes));
         let mut tasks = tokio::task::JoinSet::new();
-        tasks.spawn(async move {
-            let (turn, status) = (turn(1), idle());
-            agent.run(AgentRequest { turn: &turn, status: &status }, &*notes).await
-        });
+        tasks.spawn(async move { run(&agent, &turn(1), &notes).await });
         tasks
     };
     agent.paused().await;
-    assert_eq!(*notes.0.lock().unwrap(), [AgentEvent::ToolStarted { name: "ls".to_owned() }]);
+    let call = ToolCall { id: "1".to_owned(), name: "ls".to_owned(), arguments: "{}".to_owned() };
+    assert_eq!(*notes.0.lock().unwrap(), [AgentEvent::ToolStarted(call)]);
     agent.resume();
     assert_eq!(running.join_all().await, [Ok(())]);
-    assert_eq!(notes.0.lock().unwrap()[1..], [AgentEvent::ToolFinished, AgentEvent::Text("done".to_owned())]);
+    let (id, name) = ("1".to_owned(), "ls".to_owned());
+    let outcome = ToolOutcome { id, name, content: String::new(), is_error: false };
+    assert_eq!(notes.0.lock().unwrap()[1..], [AgentEvent::ToolFinished(outcome), AgentEvent::Text("done".to_owned())]);
     assert_eq!(agent.asked(), [turn(1)]);
 }
 
 #[tokio::test]
 async fn the_agent_fails_as_told_and_when_it_was_told_nothing() {
     let agent = ScriptedAgent::following([Script::answer("half").fail("no model")]);
-    let (turn, status, notes) = (turn(1), idle(), Notes::default());
-    let told = agent.run(AgentRequest { turn: &turn, status: &status }, &notes).await;
+    let (turn, notes) = (turn(1), Notes::default());
+    let told = run(&agent, &turn, &notes).await;
     assert_eq!(told, Err(AgentError("no model".to_owned())));
     assert_eq!(*notes.0.lock().unwrap(), [AgentEvent::Text("half".to_owned())]);
-    assert!(agent.run(AgentRequest { turn: &turn, status: &status }, &notes).await.is_err());
+    assert!(run(&agent, &turn, &notes).await.is_err());
 }

@@ -22,6 +22,7 @@ impl State {
             Item::McpSignIn(sign_in) => self.import_mcp_sign_in(sign_in),
             Item::ApiKey(key) => self.import_api_key(key),
             Item::Audit(entry) => self.import_entry(entry),
+            Item::Setting(setting) => self.import_setting(setting),
             Item::Kept(kept) => self.import_kept(kept),
         }
     }

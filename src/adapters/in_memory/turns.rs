@@ -20,6 +20,8 @@ pub(super) struct StoredTurn {
     lease_until: Option<Timestamp>,
     /// The incarnation of the session in which the message was stored.
     asked_in: Option<u64>,
+    /// What was stored by checkpoint.
+    progress: String,
     /// Set once the turn is finished.
     answer: Option<String>,
 }
@@ -51,6 +53,7 @@ impl StoredTurn {
             turn: self.turn.clone(),
             session: session.unwrap_or_else(|| SessionSummary::new(id.clone(), message.at)),
             attempt: self.attempts,
+            progress: self.progress.clone(),
         }
     }
 }
@@ -71,7 +74,16 @@ impl State {
         if self.turns.iter().any(|stored| stored.turn.id == turn.id) {
             return Err(StoreError::Conflict);
         }
-        self.turns.push(StoredTurn { turn, key, attempts: 0, lease_until: None, asked_in: None, answer: None });
+        let progress = String::new();
+        self.turns.push(StoredTurn {
+            turn,
+            key,
+            attempts: 0,
+            lease_until: None,
+            asked_in: None,
+            progress,
+            answer: None,
+        });
         self.audit.push(entry);
         Ok(Enqueued::Stored)
     }
@@ -146,6 +158,12 @@ impl TurnQueue for InMemoryStorage {
             stored.lease_until = Some(lease_until);
         }
         Ok(())
+    }
+
+    async fn checkpoint(&self, turn: &TurnId, progress: &str) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        let stored = state.turns.iter_mut().find(|stored| stored.turn.id == *turn && stored.is_claimed());
+        Ok(stored.map(|stored| progress.clone_into(&mut stored.progress)).is_some())
     }
 
     async fn finish(&self, turn: &TurnId, answer: NewMessage) -> Result<bool, StoreError> {

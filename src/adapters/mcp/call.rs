@@ -71,7 +71,8 @@ fn take_page(answer: ServerResult, listed: &mut Listed) -> Result<Option<String>
         ServerResult::ListToolsResult(page) => {
             for tool in page.tools {
                 let schema = std::sync::Arc::unwrap_or_clone(tool.input_schema);
-                listed.add(&tool.name, tool.description.as_deref().unwrap_or_default(), schema);
+                let read_only = tool.annotations.as_ref().is_some_and(|it| it.read_only_hint == Some(true));
+                listed.add(&tool.name, tool.description.as_deref().unwrap_or_default(), schema, read_only);
             }
             page.next_cursor
         }

@@ -83,14 +83,14 @@ pub(super) struct Listed {
 
 impl Listed {
     /// Adds a tool, unless there is one of that name, or its name is longer than any filter can say.
-    pub fn add(&mut self, name: &str, description: &str, schema: Map<String, Value>) {
+    pub fn add(&mut self, name: &str, description: &str, schema: Map<String, Value>, read_only: bool) {
         if self.is_full() || name.len() > ToolFilter::MAX_LEN || !self.names.insert(name.to_owned()) {
             return;
         }
         let description: String = description.chars().take(MAX_DESCRIPTION).collect();
         let schema_bytes = serde_json::to_vec(&schema).map_or(0, |json| json.len());
         self.bytes += name.len() + description.len() + schema_bytes;
-        self.tools.push(Tool { name: name.to_owned(), description, schema });
+        self.tools.push(Tool { name: name.to_owned(), description, schema, read_only });
     }
 
     /// Adds a tool as it came, if it has a name at all.
@@ -100,7 +100,8 @@ impl Listed {
             _ => Map::new(),
         };
         if let Some(name) = tool["name"].as_str() {
-            self.add(name, tool["description"].as_str().unwrap_or_default(), schema);
+            let read_only = tool["annotations"]["readOnlyHint"] == true;
+            self.add(name, tool["description"].as_str().unwrap_or_default(), schema, read_only);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::connection::AnyConnection;
 use super::errors::{Failure, corrupt};
 use super::schema::{api_keys, audit as audit_table, kept, messages, sessions, webhooks};
-use super::{SqlStorage, api_keys as keys, audit, mcp_servers, sessions as session_rows, webhooks as slots};
+use super::{SqlStorage, api_keys as keys, audit, mcp_servers, sessions as session_rows, settings, webhooks as slots};
 use crate::domain::audit::AuditEntry;
 use crate::domain::auth::api_key::ApiKey;
 use crate::domain::import::{Item, Kept, Outcome, SessionPart};
@@ -75,6 +75,7 @@ fn import(connection: &mut AnyConnection, vault: &dyn Vault, batch: &[Item]) -> 
             Item::Webhook(webhook) => import_webhook(connection, vault, webhook)?,
             Item::McpServer(server) => mcp_servers::import_server(connection, vault, server)?,
             Item::McpSignIn(sign_in) => mcp_servers::import_sign_in(connection, vault, sign_in)?,
+            Item::Setting(setting) => settings::import_setting(connection, vault, setting)?,
             Item::ApiKey(key) => import_api_key(connection, key)?,
             Item::Audit(entry) => {
                 let is_there = audit::is_there(connection, &entry.id)?;

@@ -4,7 +4,7 @@
 
 use super::connection::{self, AnyConnection, Purpose};
 use super::errors::{Failure, corrupt};
-use super::schema::{kept, mcp_servers, mcp_sign_ins, webhooks};
+use super::schema::{kept, mcp_servers, mcp_sign_ins, settings, webhooks};
 use super::{SqlStorage, audit};
 use crate::domain::audit::AuditEntry;
 use crate::ports::store::StoreError;
@@ -19,6 +19,7 @@ enum Row {
     Kept(i64),
     McpServer(String),
     McpSignIn(String),
+    Setting(String),
 }
 
 impl Row {
@@ -29,6 +30,7 @@ impl Row {
             Self::Kept(key) => ("kept", key.to_string()),
             Self::McpServer(name) => ("mcp_servers", name.clone()),
             Self::McpSignIn(server) => ("mcp_sign_ins", server.clone()),
+            Self::Setting(name) => ("settings", name.clone()),
         }
     }
 }
@@ -45,11 +47,16 @@ fn sealed_secrets(connection: &mut AnyConnection) -> QueryResult<Vec<(Row, Vec<u
         mcp_servers::table.select((mcp_servers::name, mcp_servers::sealed_secret)).load(connection)?;
     let sign_ins: Vec<(String, Vec<u8>)> =
         mcp_sign_ins::table.select((mcp_sign_ins::server, mcp_sign_ins::sealed_secret)).load(connection)?;
+    let settings: Vec<(String, Option<Vec<u8>>)> = settings::table
+        .filter(settings::sealed_secret.is_not_null())
+        .select((settings::name, settings::sealed_secret))
+        .load(connection)?;
     let webhooks = webhooks.into_iter().map(|(name, sealed)| (Row::Webhook(name), sealed));
     let kept = kept.into_iter().filter_map(|(key, sealed)| Some((Row::Kept(key), sealed?)));
     let servers = servers.into_iter().map(|(name, sealed)| (Row::McpServer(name), sealed));
     let sign_ins = sign_ins.into_iter().map(|(server, sealed)| (Row::McpSignIn(server), sealed));
-    Ok(webhooks.chain(kept).chain(servers).chain(sign_ins).collect())
+    let settings = settings.into_iter().filter_map(|(name, sealed)| Some((Row::Setting(name), sealed?)));
+    Ok(webhooks.chain(kept).chain(servers).chain(sign_ins).chain(settings).collect())
 }
 
 /// Puts `sealed` in the place of a sealed value.
@@ -67,6 +74,10 @@ fn replace(connection: &mut AnyConnection, row: &Row, sealed: Vec<u8>) -> QueryR
         Row::McpSignIn(server) => {
             let row = mcp_sign_ins::table.find(server);
             diesel::update(row).set(mcp_sign_ins::sealed_secret.eq(sealed)).execute(connection)
+        }
+        Row::Setting(name) => {
+            let row = settings::table.find(name);
+            diesel::update(row).set(settings::sealed_secret.eq(sealed)).execute(connection)
         }
     }
 }
@@ -121,9 +132,13 @@ impl SqlStorage {
             // PostgreSQL takes one such statement at a time. Only the tables with secrets are worth it there.
             let statements: &[&str] = match connection {
                 AnyConnection::Sqlite(_) => &["VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"],
-                AnyConnection::Postgres(_) => {
-                    &["VACUUM FULL webhooks", "VACUUM FULL kept", "VACUUM FULL mcp_servers", "VACUUM FULL mcp_sign_ins"]
-                }
+                AnyConnection::Postgres(_) => &[
+                    "VACUUM FULL webhooks",
+                    "VACUUM FULL kept",
+                    "VACUUM FULL mcp_servers",
+                    "VACUUM FULL mcp_sign_ins",
+                    "VACUUM FULL settings",
+                ],
             };
             statements.iter().try_for_each(|statement| connection.batch_execute(statement)).map_err(Failure::from)
         });

@@ -67,6 +67,8 @@ diesel::table! {
         content -> Text,
         metadata -> Text,
         answer -> Text,
+        origin -> Text,
+        progress -> Text,
     }
 }
 
@@ -168,6 +170,14 @@ diesel::table! {
     mcp_sign_ins (server) {
         server -> Text,
         sealed_secret -> Binary,
+    }
+}
+
+diesel::table! {
+    settings (name) {
+        name -> Text,
+        body -> Text,
+        sealed_secret -> Nullable<Binary>,
     }
 }
 

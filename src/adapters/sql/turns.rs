@@ -4,7 +4,7 @@ use super::connection::AnyConnection;
 use super::errors::{Failure, corrupt};
 use super::schema::turns;
 use super::{SqlStorage, audit, sessions};
-use crate::domain::agent::{ClaimedTurn, Turn, TurnId, TurnState};
+use crate::domain::agent::{ClaimedTurn, Origin, Turn, TurnId, TurnState};
 use crate::domain::session::{MessageText, Metadata, NewMessage, Role, SessionId, SessionSummary};
 use crate::domain::time::Timestamp;
 use crate::ports::store::StoreError;
@@ -39,6 +39,8 @@ struct NewRow<'a> {
     content: &'a str,
     metadata: &'a str,
     answer: &'a str,
+    origin: &'a str,
+    progress: &'a str,
 }
 
 #[derive(Queryable)]
@@ -56,6 +58,8 @@ struct Row {
     content: String,
     metadata: String,
     _answer: String,
+    origin: String,
+    progress: String,
 }
 
 impl TryFrom<Row> for Turn {
@@ -64,7 +68,9 @@ impl TryFrom<Row> for Turn {
     fn try_from(row: Row) -> Result<Self, StoreError> {
         let text = MessageText::parse(row.content);
         let session = SessionId::parse(&row.session_id);
+        let origin = Origin::parse(&row.origin);
         Ok(Self {
+            origin: origin.ok_or_else(|| corrupt("turns", "origin", &row.id, "unknown"))?,
             session: session.map_err(|error| corrupt("turns", "session_id", &row.id, error))?,
             message: NewMessage {
                 id: row.message_id,
@@ -108,6 +114,8 @@ fn enqueue(connection: &mut AnyConnection, enqueue: &Enqueue) -> Result<Enqueued
         content: turn.message.text.as_str(),
         metadata: turn.message.metadata.as_json(),
         answer: "",
+        origin: turn.origin.as_str(),
+        progress: "",
     };
     diesel::insert_into(turns::table).values(&row).execute(connection)?;
     audit::insert(connection, &enqueue.entry)?;
@@ -201,6 +209,7 @@ fn interrupted(connection: &mut AnyConnection, now: Timestamp) -> Result<Option<
 
 fn claim_one(connection: &mut AnyConnection, row: Row, lease_until: Timestamp) -> Result<ClaimedTurn, Failure> {
     let (key, stored_in, attempt) = (row.key, row.session_key, row.attempts + 1);
+    let progress = row.progress.clone();
     let turn = Turn::try_from(row)?;
     let (session_key, session) = match stored_in {
         None => {
@@ -220,15 +229,20 @@ fn claim_one(connection: &mut AnyConnection, row: Row, lease_until: Timestamp) -
         turns::session_key.eq(session_key),
     );
     diesel::update(turns::table.find(key)).set(changes).execute(connection)?;
-    Ok(ClaimedTurn { turn, session, attempt: attempt.unsigned_abs() })
+    Ok(ClaimedTurn { turn, session, attempt: attempt.unsigned_abs(), progress })
 }
 
 fn finish(connection: &mut AnyConnection, turn: &TurnId, answer: &NewMessage) -> Result<bool, Failure> {
     let claimed = || turns::table.filter(turns::id.eq(turn.as_str())).filter(turns::state.eq(CLAIMED));
     let place = (turns::session_id, turns::session_key);
     // What was asked is in the session; only the answer may be asked for again, and only if there is a key to ask with.
-    let kept =
-        (turns::state.eq(DONE), turns::answer.eq(answer.text.as_str()), turns::content.eq(""), turns::metadata.eq(""));
+    let kept = (
+        turns::state.eq(DONE),
+        turns::answer.eq(answer.text.as_str()),
+        turns::content.eq(""),
+        turns::metadata.eq(""),
+        turns::progress.eq(""),
+    );
     let ended: Option<(String, Option<i64>)> = diesel::update(claimed().filter(turns::deduplication_key.is_not_null()))
         .set(kept)
         .returning(place)
@@ -279,6 +293,15 @@ impl TurnQueue for SqlStorage {
             Ok(())
         });
         extended.await
+    }
+
+    async fn checkpoint(&self, turn: &TurnId, progress: &str) -> Result<bool, StoreError> {
+        let (id, progress) = (turn.as_str().to_owned(), progress.to_owned());
+        let stored = self.write("turns.checkpoint", move |connection| {
+            let claimed = turns::table.filter(turns::id.eq(id)).filter(turns::state.eq(CLAIMED));
+            Ok(diesel::update(claimed).set(turns::progress.eq(progress)).execute(connection)?)
+        });
+        Ok(stored.await? > 0)
     }
 
     async fn finish(&self, turn: &TurnId, answer: NewMessage) -> Result<bool, StoreError> {

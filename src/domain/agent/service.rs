@@ -1,20 +1,38 @@
 //! Taking messages, answering them, and telling how that goes.
 
+pub mod chat;
+pub mod check;
+mod commands;
+mod running;
+mod toolbox;
+mod turn;
+
+use super::model::TokenUsage;
 use super::status::{AgentStatus, Input, StatusTracker};
+use super::transcript::Transcript;
 use super::waiting::{OnReply, Place, Waiting};
-use super::{AgentEvent, ClaimedTurn, DeduplicationKey, Turn, TurnId, TurnState};
+use super::{
+    AgentEvent, ClaimedTurn, DeduplicationKey, News, Origin, Reply, Turn, TurnEnd, TurnId, TurnNews, TurnState,
+};
 use crate::domain::audit::Happening;
 use crate::domain::audit::service::Audit;
 use crate::domain::event::Event;
 use crate::domain::id;
+use crate::domain::mcp::service::McpServers;
 use crate::domain::session::{MessageText, Metadata, NewMessage, Role, SessionId};
-use crate::ports::agent::{AgentOutput, AgentRequest, AgentRunner};
+use crate::domain::settings::service::Settings;
+use crate::ports::agent::Agents;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::{Entropy, random};
 use crate::ports::events::EventBus;
+use crate::ports::sessions::SessionStore;
 use crate::ports::store::StoreError;
+use crate::ports::timer::Timer;
 use crate::ports::turns::{Enqueue, Enqueued, TurnQueue};
-use std::sync::{Arc, Mutex, PoisonError};
+use check::AgentCheck;
+use running::Running;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -26,6 +44,12 @@ pub const MAX_ATTEMPTS: u32 = 3;
 
 /// For how long a repeated delivery gets the first one's answer.
 pub const REPEATS_ANSWERED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long the user gets to answer a question of the agent's.
+pub const QUESTION_LIMIT: Duration = Duration::from_secs(300);
+
+/// How many statuses are kept for those who follow them.
+pub const STATUSES_KEPT: usize = 64;
 
 /// The limits an agent works under.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +75,8 @@ pub struct Submission {
     pub key: Option<DeduplicationKey>,
     /// For the audit log.
     pub happening: Happening,
+    /// On whose behalf.
+    pub origin: Origin,
 }
 
 /// Why a message was not taken.
@@ -64,39 +90,66 @@ pub enum SubmitError {
     Store(StoreError),
 }
 
+/// What an agent works with.
+pub struct AgentParts {
+    /// The turns to answer.
+    pub turns: Arc<dyn TurnQueue>,
+    /// What was said before.
+    pub sessions: Arc<dyn SessionStore>,
+    /// Who can answer.
+    pub agents: Arc<dyn Agents>,
+    /// Who does, and how.
+    pub settings: Arc<Settings>,
+    /// The servers whose tools may be used.
+    pub mcp: Arc<McpServers>,
+    /// Who is told how it goes.
+    pub events: Arc<dyn EventBus>,
+    /// Where calls of tools are noted.
+    pub audit: Arc<Audit>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Waits between tries, and ends what takes too long.
+    pub timer: Arc<dyn Timer>,
+    /// Where ids come from.
+    pub entropy: Arc<dyn Entropy>,
+    /// The limits.
+    pub limits: AgentLimits,
+}
+
 /// The agent: a queue of turns, somebody who answers, and a status.
 pub struct Agent {
     turns: Arc<dyn TurnQueue>,
-    runner: Arc<dyn AgentRunner>,
+    sessions: Arc<dyn SessionStore>,
+    agents: Arc<dyn Agents>,
+    settings: Arc<Settings>,
+    mcp: Arc<McpServers>,
     audit: Arc<Audit>,
-    status: StatusBoard,
+    board: StatusBoard,
+    running: Running,
     waiting: Waiting,
     clock: Arc<dyn Clock>,
+    timer: Arc<dyn Timer>,
     entropy: Arc<dyn Entropy>,
     limits: AgentLimits,
 }
 
 impl Agent {
-    /// An agent over a queue, answering through `runner`, telling `events` what changes.
+    /// An agent that works with these.
     #[must_use]
-    pub fn new(
-        turns: Arc<dyn TurnQueue>,
-        runner: Arc<dyn AgentRunner>,
-        events: Arc<dyn EventBus>,
-        audit: Arc<Audit>,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        limits: AgentLimits,
-    ) -> Self {
-        let tracker = Mutex::new(StatusTracker::new(clock.now(), limits.max_concurrent));
-        let status = StatusBoard { tracker, events, clock: Arc::clone(&clock) };
-        Self { turns, runner, audit, status, waiting: Waiting::default(), clock, entropy, limits }
+    pub fn new(parts: AgentParts) -> Self {
+        let AgentParts { turns, sessions, agents, settings, mcp, events, audit, clock, timer, entropy, limits } = parts;
+        let tracker = StatusTracker::new(clock.now(), limits.max_concurrent);
+        let shown = Mutex::new(Shown { tracker, last: VecDeque::new(), turns: HashMap::new() });
+        let board = StatusBoard { shown, events, clock: Arc::clone(&clock) };
+        let (running, waiting) = (Running::default(), Waiting::default());
+        Self { turns, sessions, agents, settings, mcp, audit, board, running, waiting, clock, timer, entropy, limits }
     }
 
-    /// The kind of agent that answers.
+    /// The kind of agent that answers the next turn.
     #[must_use]
-    pub fn runner_name(&self) -> &'static str {
-        self.runner.name()
+    pub fn kind(&self) -> &'static str {
+        let choice = &self.settings.agent().choice;
+        self.agents.open(choice).map_or(choice.kind.as_str(), |agent| agent.name())
     }
 
     /// The limits.
@@ -108,7 +161,14 @@ impl Agent {
     /// What the agent is doing.
     #[must_use]
     pub fn status(&self) -> AgentStatus {
-        self.status.snapshot()
+        self.board.snapshot()
+    }
+
+    /// What the agent was doing after the status with this version, oldest first, up to now: of quick changes none is left
+    /// out, unless there were more than [`STATUSES_KEPT`].
+    #[must_use]
+    pub fn statuses_after(&self, version: u64) -> Vec<AgentStatus> {
+        self.board.after(version)
     }
 
     /// An id for a turn to come.
@@ -132,16 +192,19 @@ impl Agent {
             at: self.clock.now(),
             metadata: submission.metadata,
         };
+        // Known before it is stored, so that it can be stopped from then on.
+        let queued = self.running.queue(&id, &submission.session, submission.origin);
         // Whoever waits takes a place first: the answer may be there before `enqueue` has returned.
         let place = on_reply.map(|on_reply| self.waiting.wait(id.clone(), on_reply));
         let enqueue = Enqueue {
-            turn: Turn { id: id.clone(), session: submission.session, message },
+            turn: Turn { id: id.clone(), session: submission.session, message, origin: submission.origin },
             key: submission.key,
             capacity: self.limits.queue_capacity,
             entry: self.audit.entry(submission.happening),
         };
         match self.turns.enqueue(enqueue).await.map_err(SubmitError::Store)? {
             Enqueued::Stored => {
+                queued.keep();
                 if let Some(place) = place {
                     place.keep();
                 }
@@ -162,7 +225,9 @@ impl Agent {
         place.move_to(first);
         match self.turns.state(first).await? {
             Some(TurnState::Pending) => place.keep(),
-            Some(TurnState::Done(text)) => self.waiting.answer(first, &text),
+            Some(TurnState::Done(text)) => {
+                self.waiting.answer(first, &Reply { text, usage: TokenUsage::default() });
+            }
             // Forgotten since: nobody will answer any more, and the place is given up.
             None => {}
         }
@@ -207,31 +272,15 @@ impl Agent {
         self.turns.forget(self.clock.now().minus(REPEATS_ANSWERED_FOR)).await
     }
 
-    /// Runs the agent on a turn. The result is for [`Agent::finish`].
-    pub async fn run(&self, claimed: &ClaimedTurn) -> Answer {
-        let turn = &claimed.turn;
-        self.status.tell(&turn.session, Input::Started { title: claimed.session.title().to_owned() });
-        if claimed.attempt > MAX_ATTEMPTS {
-            let reason = format!(
-                "This message could not be answered: the server ended {MAX_ATTEMPTS} times while working on it."
-            );
-            return self.failed(turn, "", reason);
-        }
-        let recorder = Recorder { board: &self.status, session: &turn.session, text: Mutex::default() };
-        let status = self.status.snapshot();
-        let outcome = self.runner.run(AgentRequest { turn, status: &status }, &recorder).await;
-        let text = recorder.text.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match outcome {
-            Ok(()) => Answer { text, failed: false },
-            Err(error) => self.failed(turn, &text, error.to_string()),
-        }
+    /// Whether the agent that answers the next turn would do so. Asks its model, which takes some tokens.
+    pub async fn check(&self) -> AgentCheck {
+        check::check(&*self.agents, &*self.timer, &self.settings.agent().choice).await
     }
 
-    /// What is left of an answer when the agent failed: what it had said, and why it stopped.
-    fn failed(&self, turn: &Turn, said: &str, reason: String) -> Answer {
-        let text = if said.is_empty() { reason.clone() } else { format!("{said}\n\n{reason}") };
-        self.status.tell(&turn.session, Input::Failed { reason });
-        Answer { text, failed: true }
+    /// Whether a turn waits or is being answered here.
+    #[must_use]
+    pub fn is_open(&self, turn: &TurnId) -> bool {
+        self.running.contains(turn)
     }
 
     /// Stores the answer of a turn, then tells whoever waits for it.
@@ -242,29 +291,25 @@ impl Agent {
         let turn = &claimed.turn;
         let now = self.clock.now();
         let text = MessageText::lossy(&answer.text);
-        let mut metadata = serde_json::Map::new();
-        metadata.insert("agent".to_owned(), self.runner.name().into());
-        metadata.insert("request_id".to_owned(), turn.id.as_str().into());
-        if answer.failed {
-            metadata.insert("error".to_owned(), true.into());
-        }
         let message = NewMessage {
             id: id::time_ordered(now, random(&*self.entropy)).to_string(),
             role: Role::Assistant,
             text: text.clone(),
             at: now,
-            metadata: Metadata::of(&metadata),
+            metadata: answer.metadata(turn),
         };
         let ours = self.turns.finish(&turn.id, message).await?;
-        if !answer.failed {
-            self.status.tell(&turn.session, Input::Finished);
+        self.running.end(&turn.id);
+        if !matches!(answer.end, TurnEnd::Failed(_)) {
+            self.board.tell(turn, Input::Finished);
         }
+        self.board.publish(turn, News::Finished { end: answer.end.clone(), usage: answer.usage });
         if ours {
-            self.waiting.answer(&turn.id, text.as_str());
+            self.waiting.answer(&turn.id, &Reply { text: text.as_str().to_owned(), usage: answer.usage });
         } else {
             tracing::warn!(turn.id = %turn.id, "a turn was finished already: after its lease had ended, or in a try that seemed to have failed");
             if let Some(TurnState::Done(text)) = self.turns.state(&turn.id).await? {
-                self.waiting.answer(&turn.id, &text);
+                self.waiting.answer(&turn.id, &Reply { text, usage: answer.usage });
             }
         }
         Ok(())
@@ -279,50 +324,126 @@ impl Agent {
 /// What the agent made of a turn, not stored yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
+    agent: &'static str,
+    model: String,
     text: String,
-    failed: bool,
+    transcript: Transcript,
+    end: TurnEnd,
+    usage: TokenUsage,
+}
+
+impl Answer {
+    /// What is stored with the text.
+    fn metadata(&self, turn: &Turn) -> Metadata {
+        let mut metadata = serde_json::Map::new();
+        metadata.insert("agent".to_owned(), self.agent.into());
+        metadata.insert("request_id".to_owned(), turn.id.as_str().into());
+        if !self.model.is_empty() {
+            metadata.insert("model".to_owned(), self.model.as_str().into());
+        }
+        if self.usage != TokenUsage::default() {
+            let usage = serde_json::json!({ "input_tokens": self.usage.input, "output_tokens": self.usage.output });
+            metadata.insert("usage".to_owned(), usage);
+        }
+        if self.transcript.call_count() > 0 {
+            metadata.insert("steps".to_owned(), self.transcript.to_json());
+        }
+        match &self.end {
+            TurnEnd::Answered => {}
+            TurnEnd::Stopped => {
+                metadata.insert("stopped".to_owned(), true.into());
+                metadata.insert("incomplete".to_owned(), true.into());
+            }
+            TurnEnd::Failed(_) => {
+                metadata.insert("error".to_owned(), true.into());
+                if !self.transcript.is_empty() {
+                    metadata.insert("incomplete".to_owned(), true.into());
+                }
+            }
+        }
+        Metadata::of(&metadata)
+    }
+}
+
+/// The status as it is and was.
+struct Shown {
+    tracker: StatusTracker,
+    /// What it showed after its last changes.
+    last: VecDeque<AgentStatus>,
+    /// The turn that is shown of each session: of another, which may still be ending, nothing is.
+    turns: HashMap<SessionId, TurnId>,
 }
 
 /// The status, and who is told when it changes.
 struct StatusBoard {
-    tracker: Mutex<StatusTracker>,
+    shown: Mutex<Shown>,
     events: Arc<dyn EventBus>,
     clock: Arc<dyn Clock>,
 }
 
 impl StatusBoard {
-    fn tell(&self, session: &SessionId, input: Input) {
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, turn: &Turn, input: Input) {
         let now = self.clock.now();
-        let changed = self.tracker.lock().unwrap_or_else(PoisonError::into_inner).apply(session, input, now);
+        let changed = {
+            let shown = &mut *self.shown();
+            match &input {
+                Input::Started { .. } => drop(shown.turns.insert(turn.session.clone(), turn.id.clone())),
+                _ if shown.turns.get(&turn.session) != Some(&turn.id) => return,
+                Input::Finished | Input::Failed { .. } => drop(shown.turns.remove(&turn.session)),
+                _ => {}
+            }
+            let changed = shown.tracker.apply(&turn.session, input, now);
+            if changed {
+                if shown.last.len() == STATUSES_KEPT {
+                    shown.last.pop_front();
+                }
+                shown.last.push_back(shown.tracker.snapshot(now));
+            }
+            changed
+        };
         if changed {
             self.events.publish(Event::AgentStatusChanged);
         }
     }
 
+    fn publish(&self, turn: &Turn, news: News) {
+        let news = TurnNews { session: turn.session.clone(), turn: turn.id.clone(), news };
+        self.events.publish(Event::Turn(Arc::new(news)));
+    }
+
+    /// Takes in what an agent reports.
+    fn report(&self, turn: &Turn, event: AgentEvent) {
+        let input = match &event {
+            AgentEvent::Text(_) => Input::Streaming,
+            AgentEvent::ToolStarted(call) => Input::ToolStarted { name: call.name.clone() },
+            AgentEvent::Thinking(_) | AgentEvent::ToolFinished(_) | AgentEvent::Answered => Input::Thinking,
+            AgentEvent::Asked(_) => Input::Asked,
+            AgentEvent::Used(usage) => Input::Used(*usage),
+        };
+        self.tell(turn, input);
+        self.publish(turn, News::Agent(event));
+    }
+
     fn snapshot(&self) -> AgentStatus {
         let now = self.clock.now();
-        self.tracker.lock().unwrap_or_else(PoisonError::into_inner).snapshot(now)
+        self.shown().tracker.snapshot(now)
     }
-}
 
-/// Collects the answer and moves the status along.
-struct Recorder<'a> {
-    board: &'a StatusBoard,
-    session: &'a SessionId,
-    text: Mutex<String>,
-}
-
-impl AgentOutput for Recorder<'_> {
-    fn emit(&self, event: AgentEvent) {
-        let input = match event {
-            AgentEvent::Text(piece) => {
-                self.text.lock().unwrap_or_else(PoisonError::into_inner).push_str(&piece);
-                Input::Streaming
-            }
-            AgentEvent::ToolStarted { name } => Input::ToolStarted { name },
-            AgentEvent::ToolFinished => Input::Thinking,
-        };
-        self.board.tell(self.session, input);
+    fn after(&self, version: u64) -> Vec<AgentStatus> {
+        let now = self.clock.now();
+        let shown = &mut *self.shown();
+        let current = shown.tracker.snapshot(now);
+        let mut statuses: Vec<AgentStatus> =
+            shown.last.iter().filter(|status| status.version > version).cloned().collect();
+        // An old error vanishes by itself.
+        if statuses.last().map_or(version, |status| status.version) < current.version {
+            statuses.push(current);
+        }
+        statuses
     }
 }
 

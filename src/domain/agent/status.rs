@@ -1,5 +1,6 @@
 //! What the agent is doing: a state machine, inputs in, snapshots out.
 
+use super::model::TokenUsage;
 use crate::domain::session::SessionId;
 use crate::domain::time::Timestamp;
 use std::collections::BTreeMap;
@@ -40,6 +41,8 @@ pub enum SessionState {
     ToolRunning(String),
     /// It is writing the answer.
     Streaming,
+    /// It has asked the user something.
+    WaitingForUser,
     /// It failed, for that reason.
     Error(String),
 }
@@ -55,6 +58,8 @@ pub struct SessionStatus {
     pub state: SessionState,
     /// Since the turn began.
     pub duration: Duration,
+    /// The tokens that the turn took until now; `None` while the provider has not told of any.
+    pub usage: Option<TokenUsage>,
 }
 
 /// A snapshot of the status.
@@ -75,12 +80,13 @@ pub struct AgentStatus {
 }
 
 impl AgentStatus {
-    /// Whether a client that saw `earlier` needs to see this: the state as a whole changed, or a session came, went or
-    /// changed its state. Times passing is not a change.
+    /// Whether a client that saw `earlier` needs to see this: the state as a whole changed, or a session came, went, changed
+    /// its state or took tokens. Times passing is not a change.
     #[must_use]
     pub fn differs_from(&self, earlier: &Self) -> bool {
-        let essence = |status: &Self| -> Vec<(SessionId, SessionState)> {
-            status.sessions.iter().map(|session| (session.id.clone(), session.state.clone())).collect()
+        let essence = |status: &Self| -> Vec<(SessionId, SessionState, Option<TokenUsage>)> {
+            let of_session = |session: &SessionStatus| (session.id.clone(), session.state.clone(), session.usage);
+            status.sessions.iter().map(of_session).collect()
         };
         self.state != earlier.state || essence(self) != essence(earlier)
     }
@@ -103,6 +109,10 @@ pub enum Input {
     },
     /// A piece of the answer was written.
     Streaming,
+    /// The user was asked something.
+    Asked,
+    /// The provider counted tokens, in addition to those before.
+    Used(TokenUsage),
     /// The turn ended well.
     Finished,
     /// The turn failed.
@@ -117,6 +127,7 @@ struct Tracked {
     state: SessionState,
     since: Timestamp,
     failed_at: Option<Timestamp>,
+    usage: Option<TokenUsage>,
 }
 
 /// The state machine. Knows no clock: the time comes with every input.
@@ -140,7 +151,8 @@ impl StatusTracker {
         self.forget_old_errors(now);
         let changed = match input {
             Input::Started { title } => {
-                let tracked = Tracked { title, state: SessionState::Thinking, since: now, failed_at: None };
+                let tracked =
+                    Tracked { title, state: SessionState::Thinking, since: now, failed_at: None, usage: None };
                 self.sessions.insert(session.clone(), tracked);
                 true
             }
@@ -148,6 +160,14 @@ impl StatusTracker {
             Input::Thinking => self.change(session, SessionState::Thinking, None),
             Input::ToolStarted { name } => self.change(session, SessionState::ToolRunning(name), None),
             Input::Streaming => self.change(session, SessionState::Streaming, None),
+            Input::Asked => self.change(session, SessionState::WaitingForUser, None),
+            Input::Used(usage) => {
+                let tracked = self.sessions.get_mut(session);
+                tracked.is_some_and(|tracked| {
+                    *tracked.usage.get_or_insert_default() += usage;
+                    true
+                })
+            }
             Input::Failed { reason } => self.change(session, SessionState::Error(reason), Some(now)),
         };
         self.version += u64::from(changed);
@@ -187,6 +207,7 @@ impl StatusTracker {
             title: tracked.title.clone(),
             state: tracked.state.clone(),
             duration: now.since(tracked.since),
+            usage: tracked.usage,
         });
         AgentStatus {
             version: self.version,

@@ -42,10 +42,10 @@ impl Waiting {
     }
 
     /// Gives the answer of `turn` to those who wait for it.
-    pub fn answer(&self, turn: &TurnId, text: &str) {
+    pub fn answer(&self, turn: &TurnId, reply: &Reply) {
         let places = self.state().places.as_mut().and_then(|places| places.remove(turn));
         for (_, on_reply) in places.unwrap_or_default() {
-            on_reply(Reply { text: text.to_owned() });
+            on_reply(reply.clone());
         }
     }
 

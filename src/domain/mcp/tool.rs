@@ -28,6 +28,8 @@ pub struct Tool {
     pub description: String,
     /// The JSON schema of its arguments.
     pub schema: Map<String, Value>,
+    /// Whether the server says that it changes nothing (`readOnlyHint`). The server is believed: its owner added it.
+    pub read_only: bool,
 }
 
 /// The tools of a server, shared because they may be large.

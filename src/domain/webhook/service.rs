@@ -5,7 +5,7 @@ use super::signature::{self, ProofHeaders};
 use super::{Scheme, SessionMode, SyncTimeout, Webhook, WebhookName, WebhookSecret};
 use crate::domain::agent::service::{Agent, Submission, SubmitError};
 use crate::domain::agent::waiting::OnReply;
-use crate::domain::agent::{DeduplicationKey, TurnId};
+use crate::domain::agent::{DeduplicationKey, Origin, TurnId};
 use crate::domain::audit::Happening;
 use crate::domain::audit::service::{Audit, PerMinute};
 use crate::domain::auth::{CredentialKind, Principal};
@@ -240,6 +240,7 @@ impl Webhooks {
         });
         let credential = Principal::without_grant(CredentialKind::WebhookSecret, slot);
         Submission {
+            origin: Origin::Webhook,
             happening: Happening::success(&credential, "webhook_accepted", slot).with("request_id", id.as_str()),
             metadata: Metadata::of(metadata.as_object().unwrap_or(&Map::new())),
             text: payload.text,

@@ -2,7 +2,7 @@
 //! how long, and who comes next.
 
 use super::fixtures::{answered, at, at_once, entry, everything, id, listed, texts, turn};
-use pawport::domain::agent::{ClaimedTurn, TurnId};
+use pawport::domain::agent::{ClaimedTurn, Origin, TurnId};
 use pawport::domain::session::SessionSummary;
 use pawport::ports::store::Stores;
 use pawport::ports::turns::{Enqueue, Enqueued, TurnQueue};
@@ -61,7 +61,10 @@ pub async fn claim_stores_the_message_and_creates_the_session(stores: &Stores) {
         assert_eq!(stores.sessions.find(&id(session)).await.unwrap().as_ref(), Some(&expected));
         let last = stores.sessions.history(&id(session), everything()).await.unwrap().pop().unwrap();
         assert_eq!((last.number, &last.content), (expected.message_count, &enqueue.turn.message));
-        assert_eq!(claimed, [ClaimedTurn { turn: enqueue.turn, session: expected, attempt: 1 }]);
+        assert_eq!(
+            claimed,
+            [ClaimedTurn { turn: enqueue.turn, session: expected, attempt: 1, progress: String::new() }]
+        );
     }
 }
 
@@ -273,4 +276,28 @@ pub async fn a_question_removed_with_its_session_is_still_answered_for_who_asked
     assert!(finish(stores, &turn).await);
     assert_eq!(listed(stores).await, [""; 0]);
     assert_eq!(claim(stores, 10, 300, 400).await, []);
+}
+
+pub async fn how_far_a_turn_has_come_is_known_to_who_takes_it_again(stores: &Stores) {
+    let turn = store(stores, "s", "question").await;
+    assert!(!stores.turns.checkpoint(&turn, "[1]").await.unwrap(), "nobody has claimed it");
+    assert_eq!(claim(stores, 1, 0, 100).await[0].progress, "");
+    let long = format!("[\"🐾{}\"]", "x".repeat(1024 * 1024));
+    for progress in ["[1]", &long] {
+        assert!(stores.turns.checkpoint(&turn, progress).await.unwrap());
+    }
+    let again = claim(stores, 1, 101, 200).await;
+    assert_eq!((again[0].attempt, again[0].progress == long), (2, true));
+    assert!(finish(stores, &turn).await);
+    assert!(!stores.turns.checkpoint(&turn, "[2]").await.unwrap(), "it is finished");
+}
+
+pub async fn a_turn_comes_with_its_origin(stores: &Stores) {
+    for origin in Origin::ALL {
+        let mut enqueue = turn("s", origin.as_str(), 5);
+        enqueue.turn.origin = origin;
+        let id = store_turn(stores, enqueue).await;
+        assert_eq!(claim(stores, 1, 0, 100).await[0].turn.origin, origin);
+        assert!(finish(stores, &id).await);
+    }
 }

@@ -77,7 +77,12 @@ pub fn entry(action: &str) -> AuditEntry {
 #[track_caller]
 pub fn turn(session: &str, text: &str, millis: i64) -> Enqueue {
     Enqueue {
-        turn: Turn { id: TurnId::new(next_uuid()), session: id(session), message: asked(text, millis) },
+        turn: Turn {
+            id: TurnId::new(next_uuid()),
+            session: id(session),
+            message: asked(text, millis),
+            origin: pawport::domain::agent::Origin::Webhook,
+        },
         key: None,
         capacity: 1_000,
         entry: entry("accepted"),

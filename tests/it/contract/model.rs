@@ -250,7 +250,12 @@ async fn perform(backend: &impl Backend, operation: &Operation, step: Step) -> S
         Operation::Enqueue { session, text, sent, key, capacity } => {
             let message = step.message(Role::User, text, *sent);
             let enqueue = Enqueue {
-                turn: Turn { id: turn_id(step.turns_offered), session: id(session), message },
+                turn: Turn {
+                    id: turn_id(step.turns_offered),
+                    session: id(session),
+                    message,
+                    origin: pawport::domain::agent::Origin::Webhook,
+                },
                 key: key.map(|key| DeduplicationKey::new("model", &key.to_string()).unwrap()),
                 capacity: *capacity,
                 entry: step.entry("enqueue", *sent),

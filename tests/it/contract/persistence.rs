@@ -6,6 +6,7 @@ use super::fixtures::{
     logins, pairing, texts, turn,
 };
 use super::mcp_servers::{members, remote, signed_in, stdio};
+use super::settings::{plain, secret, set};
 use pawport::domain::agent::TurnState;
 use pawport::domain::auth::pairing::Pairing;
 use pawport::domain::mcp::McpServerName;
@@ -14,6 +15,7 @@ use pawport::domain::webhook::{Scheme, SessionMode, SyncTimeout, Webhook, Webhoo
 use pawport::ports::store::Stores;
 use pawport::ports::turns::Enqueued;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 
 pub async fn sessions_and_messages_are_there_after_reopening(backend: impl Persistent) {
     let stores = backend.stores();
@@ -198,4 +200,13 @@ async fn found(stores: &Stores, text: &str) -> Vec<String> {
     let query = SearchQuery::parse(text).unwrap();
     let hits = stores.sessions.search(&query, everything()).await.unwrap();
     hits.into_iter().map(|hit| hit.session.id.to_string()).collect()
+}
+
+pub async fn settings_are_there_after_reopening(backend: impl Persistent) {
+    let changes = [set("plan_mode", plain(json!(true))), set("openai_api_key", secret("sk-🐾", None))];
+    backend.stores().settings.merge(&changes, &entry("changed")).await.unwrap();
+    let before = backend.stores().settings.all().await.unwrap();
+    assert_eq!(before.len(), 2);
+    let backend = backend.reopen().await;
+    assert_eq!(backend.stores().settings.all().await.unwrap(), before);
 }

@@ -62,7 +62,7 @@ fn lists_are_bounded_and_names_are_unique() {
     listed.add_raw(&mut json!({"description": "no name"}));
     listed.add_raw(&mut json!("nothing"));
     for number in 0..2000 {
-        listed.add(&number.to_string(), "", Map::new());
+        listed.add(&number.to_string(), "", Map::new(), false);
     }
     assert!(listed.is_full());
     let tools = listed.into_tools();

@@ -8,7 +8,7 @@
 use super::{AnyConnection, hexadecimal};
 use crate::adapters::sql::schema::{
     api_keys, audit, kept, login_sessions, mcp_servers, mcp_sign_ins, messages, oauth_tickets, pairings,
-    removed_sessions, sessions, turns, webhooks,
+    removed_sessions, sessions, settings, turns, webhooks,
 };
 use crate::domain::text;
 use crate::ports::archive::{ArchiveError, Record, RecordSink, Vaults};
@@ -46,7 +46,7 @@ impl Table {
 }
 
 /// All tables, in the order in which they are in a backup.
-pub(super) const TABLES: [Table; 12] = [
+pub(super) const TABLES: [Table; 13] = [
     Table::of::<Session>(),
     Table::of::<Message>(),
     Table::of::<Webhook>(),
@@ -59,6 +59,7 @@ pub(super) const TABLES: [Table; 12] = [
     Table::of::<Kept>(),
     Table::of::<McpServer>(),
     Table::of::<McpSignIn>(),
+    Table::of::<Setting>(),
 ];
 
 trait Row: Serialize + DeserializeOwned {
@@ -302,9 +303,18 @@ struct Turn {
     content: String,
     metadata: String,
     answer: String,
+    /// Backups of earlier versions have neither of these.
+    #[serde(default = "webhook")]
+    origin: String,
+    #[serde(default)]
+    progress: String,
 }
 
-row! { turns, Turn, page!(turns by key, long content, metadata, answer); insert!(turns); }
+fn webhook() -> String {
+    "webhook".to_owned()
+}
+
+row! { turns, Turn, page!(turns by key, long content, metadata, answer, progress); insert!(turns); }
 
 #[derive(Serialize, Deserialize, Queryable, Selectable, Insertable)]
 #[diesel(table_name = audit, treat_none_as_default_value = false)]
@@ -447,6 +457,22 @@ struct McpSignIn {
 row! { mcp_sign_ins, McpSignIn, page!(mcp_sign_ins by server: String after String::new(), long sealed_secret); insert!(mcp_sign_ins);
     fn sealed(&mut self) -> Option<&mut Vec<u8>> {
         Some(&mut self.sealed_secret)
+    }
+}
+
+#[derive(Serialize, Deserialize, Queryable, Selectable, Insertable)]
+#[diesel(table_name = settings, treat_none_as_default_value = false)]
+#[serde(deny_unknown_fields)]
+struct Setting {
+    name: String,
+    body: String,
+    #[serde(with = "hexadecimal")]
+    sealed_secret: Option<Vec<u8>>,
+}
+
+row! { settings, Setting, page!(settings by name: String after String::new(), long body, sealed_secret); insert!(settings);
+    fn sealed(&mut self) -> Option<&mut Vec<u8>> {
+        self.sealed_secret.as_mut()
     }
 }
 

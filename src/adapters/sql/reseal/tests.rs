@@ -9,10 +9,12 @@ use crate::domain::mcp::parts::Parts;
 use crate::domain::mcp::sign_in::SignedIn;
 use crate::domain::mcp::tool::ToolFilter;
 use crate::domain::mcp::{CallTimeout, McpServer, McpServerName, RemoteUrl};
+use crate::domain::settings::{SettingChange, StoredValue};
 use crate::domain::time::Timestamp;
 use crate::domain::webhook::{Scheme, SessionMode, SyncTimeout, Webhook, WebhookName, WebhookSecret};
 use crate::ports::imports::ImportStore;
 use crate::ports::mcp::McpServerStore;
+use crate::ports::settings::SettingsStore;
 use crate::ports::webhooks::WebhookStore;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -216,4 +218,22 @@ async fn secrets_of_mcp_servers_and_sign_ins_are_resealed_too() {
     let found = McpServerStore::find(&*storage, &server.name).await.unwrap().unwrap();
     assert_eq!(found.transport, server.transport);
     assert_eq!(storage.sign_in(&server.name).await.unwrap().unwrap().expose_secret(), "the grant");
+}
+
+#[tokio::test]
+async fn secrets_among_settings_are_resealed_too() {
+    let fixture = Fixture::new().await;
+    let storage = fixture.open(1).await.unwrap();
+    let secret = StoredValue::Secret { text: SecretString::from("sk-x"), address: None };
+    let changes = [
+        SettingChange { name: "openai_api_key".to_owned(), value: Some(secret) },
+        SettingChange { name: "plan_mode".to_owned(), value: Some(StoredValue::Plain(true.into())) },
+    ];
+    storage.merge(&changes, &entry()).await.unwrap();
+    assert_eq!(storage.reseal(&vault(2), &entry()).await.unwrap(), 4);
+    storage.compact().await.unwrap();
+    drop(storage);
+    fixture.assert_refuses(1).await;
+    let all = fixture.open(2).await.unwrap().all().await.unwrap();
+    assert_eq!(all.into_iter().map(|setting| setting.value).collect::<Vec<_>>(), changes.map(|it| it.value.unwrap()));
 }

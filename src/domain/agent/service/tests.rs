@@ -1,16 +1,24 @@
 //! The agent with an in-memory queue, a scripted runner and a clock that is moved by hand.
 
 use super::*;
-use crate::adapters::fake::{ManualClock, Script, ScriptedAgent, SeededEntropy};
+use crate::adapters::events::BroadcastEvents;
+use crate::adapters::fake::{FakeMcp, FixedAgent, ManualClock, Script, ScriptedAgent, SeededEntropy};
+use crate::adapters::host::SystemTimer;
 use crate::adapters::in_memory::InMemoryStorage;
+use crate::adapters::mcp_supervision::{Supervision, World};
 use crate::domain::agent::Reply;
+use crate::domain::agent::choice::AgentSettings;
 use crate::domain::agent::status::SessionState;
 use crate::domain::auth::{CredentialKind, Principal};
+use crate::domain::mcp::connect::Budgets;
+use crate::domain::mcp::service::McpAdapters;
 use crate::domain::text::PageLimit;
 use crate::domain::time::Timestamp;
 use crate::ports::events::EventStream;
 use crate::ports::sessions::SessionStore;
 use std::sync::{OnceLock, Weak, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 struct Fixture {
     agent: Arc<Agent>,
@@ -28,7 +36,7 @@ struct StatusLog {
 
 impl EventBus for StatusLog {
     fn publish(&self, event: Event) {
-        assert_eq!(event, Event::AgentStatusChanged);
+        let Event::AgentStatusChanged = event else { return };
         let status = self.agent.get().unwrap().upgrade().unwrap().status();
         let sessions: Vec<&SessionState> = status.sessions.iter().map(|session| &session.state).collect();
         self.lines.lock().unwrap().push(format!("{} {sessions:?}", status.state.as_str()));
@@ -46,10 +54,38 @@ fn agent_that(runner: ScriptedAgent) -> Fixture {
     let log = Arc::new(StatusLog::default());
     let audit = Arc::new(Audit::new(storage.clone(), clock.clone(), entropy.clone()));
     let limits = AgentLimits { max_concurrent: 5, queue_capacity: 100 };
-    let agent = Agent::new(storage.clone(), Arc::new(runner), log.clone(), audit, clock.clone(), entropy, limits);
-    let agent = Arc::new(agent);
+    let agent = Arc::new(Agent::new(AgentParts {
+        turns: storage.clone(),
+        sessions: storage.clone(),
+        agents: Arc::new(FixedAgent::runner(Arc::new(runner))),
+        settings: Arc::new(Settings::new(AgentSettings::builtin())),
+        mcp: Arc::new(servers(&storage, &audit, &clock)),
+        events: log.clone(),
+        audit,
+        clock: clock.clone(),
+        timer: Arc::new(SystemTimer),
+        entropy,
+        limits,
+    }));
     log.agent.set(Arc::downgrade(&agent)).unwrap();
     Fixture { agent, storage, clock, log }
+}
+
+/// MCP servers of which there are none.
+fn servers(storage: &Arc<InMemoryStorage>, audit: &Arc<Audit>, clock: &Arc<ManualClock>) -> McpServers {
+    let fake = Arc::new(FakeMcp::default());
+    let budgets = Budgets { start: Duration::from_secs(1), handshake: Duration::from_secs(1) };
+    let world = World {
+        connector: fake.clone(),
+        authorizer: fake.clone(),
+        events: Arc::new(BroadcastEvents::default()),
+        clock: clock.clone(),
+        entropy: Arc::new(SeededEntropy::new(2)),
+        budgets,
+    };
+    let supervision = Arc::new(Supervision::new(world, TaskTracker::new(), CancellationToken::new()));
+    let adapters = McpAdapters { connector: fake.clone(), authorizer: fake, supervision };
+    McpServers::new(storage.clone(), adapters, audit.clone(), clock.clone(), Vec::new(), budgets)
 }
 
 impl Fixture {
@@ -62,6 +98,7 @@ impl Fixture {
             metadata: Metadata::empty(),
             key: key.map(|key| DeduplicationKey::new("ci", key).unwrap()),
             happening: Happening::success(&principal, "webhook_accepted", "ci"),
+            origin: Origin::Webhook,
         }
     }
 
@@ -94,6 +131,10 @@ impl Fixture {
     }
 }
 
+fn reply_of(text: &str) -> Reply {
+    Reply { text: text.to_owned(), usage: TokenUsage::default() }
+}
+
 #[test]
 fn who_goes_away_leaves_nothing_behind_and_does_not_disturb_the_others() {
     let waiting = Waiting::default();
@@ -104,8 +145,8 @@ fn who_goes_away_leaves_nothing_behind_and_does_not_disturb_the_others() {
     let mut place = waiting.wait(second.clone(), goes);
     place.move_to(&first);
     drop(place);
-    waiting.answer(&second, "nobody waits for this");
-    waiting.answer(&first, "an answer");
+    waiting.answer(&second, &reply_of("nobody waits for this"));
+    waiting.answer(&first, &reply_of("an answer"));
     assert_eq!(reply.try_recv().unwrap(), "an answer");
     assert!(waiting.is_empty());
     let (goes, _) = wait_for_reply();
@@ -129,7 +170,7 @@ fn wait_for_reply() -> (OnReply, mpsc::Receiver<String>) {
 
 #[tokio::test]
 async fn a_turn_with_a_tool_is_told_step_by_step_and_stored() {
-    let script = Script::new().tool_started("ls").tool_finished().text("Three ").text("files.");
+    let script = Script::new().tool_started("ls").tool_finished("ls", "").text("Three ").text("files.");
     let fixture = agent_that(ScriptedAgent::following([script]));
     let (on_reply, reply) = wait_for_reply();
     fixture.agent.submit(fixture.submission("webhook_1", "How many files?", None), Some(on_reply)).await.unwrap();
@@ -226,4 +267,45 @@ async fn a_lease_that_is_renewed_is_not_taken_over() {
     assert!(fixture.agent.claim(1).await.unwrap().is_empty());
     fixture.clock.advance(Duration::from_secs(2));
     assert_eq!(fixture.agent.claim(1).await.unwrap()[0].attempt, 2);
+}
+
+/// The answer of a turn is being stored while the next one of its session begins.
+#[tokio::test]
+async fn the_end_of_a_turn_does_not_hide_the_next() {
+    let fixture = agent_that(ScriptedAgent::answering("x"));
+    let turn = |id: &str| Turn {
+        id: TurnId::from_stored(id.to_owned()),
+        session: SessionId::parse("websocket_a").unwrap(),
+        message: NewMessage {
+            id: id.to_owned(),
+            role: Role::User,
+            text: MessageText::parse("hello").unwrap(),
+            at: Timestamp(0),
+            metadata: Metadata::empty(),
+        },
+        origin: Origin::Owner,
+    };
+    let (first, second) = (turn("1"), turn("2"));
+    let board = &fixture.agent.board;
+    let started = || Input::Started { title: "T".to_owned() };
+    board.tell(&first, started());
+    board.tell(&second, started());
+    board.tell(&first, Input::Finished);
+    board.tell(&second, Input::Streaming);
+    assert_eq!(fixture.agent.status().sessions[0].state, SessionState::Streaming);
+    board.tell(&second, Input::Finished);
+    assert_eq!(fixture.agent.status().sessions, []);
+}
+
+#[tokio::test]
+async fn nobody_stops_what_is_done_for_the_owner() {
+    let running = Running::default();
+    let (turn, session) = (TurnId::from_stored("1".to_owned()), SessionId::parse("websocket_a").unwrap());
+    running.queue(&turn, &session, Origin::Owner).keep();
+    for origin in [Origin::Client, Origin::Webhook, Origin::Channel] {
+        assert!(!running.stop(origin, |_, _| true), "{origin:?}");
+    }
+    assert!(running.stop(Origin::Owner, |_, of| *of == session));
+    running.end(&turn);
+    assert!(!running.contains(&turn));
 }

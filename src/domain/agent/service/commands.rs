@@ -1,0 +1,144 @@
+//! Doing what a command says.
+
+use super::chat::{Chats, SayError, origin_of};
+use crate::domain::agent::command::{Command, HELP};
+use crate::domain::auth::Principal;
+use crate::domain::auth::scope::Scope;
+use crate::domain::session::{SessionId, SessionSummary, SessionTitle};
+use crate::domain::text::{PageLimit, head};
+use std::fmt::Write;
+
+/// How many sessions `/sessions` lists.
+const LISTED: i64 = 10;
+
+/// How much of a description `/tools` shows, in characters.
+const DESCRIPTION_CHARS: usize = 80;
+
+impl Chats {
+    /// Does what the command says. Gives the answer, and where the conversation goes on.
+    pub(super) async fn obey(
+        &self,
+        principal: &Principal,
+        command: Command,
+        session: SessionId,
+    ) -> Result<(String, SessionId), SayError> {
+        let needed = match &command {
+            Command::Sessions | Command::Resume(_) | Command::Rename(_) | Command::Delete => Some(Scope::Sessions),
+            Command::Model(Some(_)) => Some(Scope::SettingsWrite),
+            _ => None,
+        };
+        if let Some(scope) = needed.filter(|scope| !principal.grant.scopes.allows(*scope)) {
+            return Ok((format!("This needs a credential with the scope {}.", scope.as_str()), session));
+        }
+        let text = match command {
+            Command::Help => HELP.to_owned(),
+            Command::New => {
+                let new = self.new_session();
+                return Ok((format!("A new chat: {new}"), new));
+            }
+            Command::Sessions => self.list().await?,
+            Command::Resume(which) => return self.resume(&which, session).await,
+            Command::Rename(title) => match SessionTitle::parse(&title) {
+                Err(why) => format!("The title {why}. Say /rename TITLE."),
+                Ok(title) if self.sessions.rename(principal, &session, &title).await? => {
+                    format!("This chat is called “{}” now.", title.as_str())
+                }
+                Ok(_) => "Nothing was said in this chat yet, so there is nothing to rename.".to_owned(),
+            },
+            Command::Delete => {
+                let _ = self.stop(principal, &session);
+                let removed = self.sessions.remove(principal, &session).await?;
+                let new = self.new_session();
+                let what = if removed { "The chat was removed." } else { "Nothing was said in this chat yet." };
+                return Ok((format!("{what} A new chat: {new}"), new));
+            }
+            Command::Stop if self.stop(principal, &session) => "Stopped.".to_owned(),
+            Command::Stop => "Nothing is being answered in this chat.".to_owned(),
+            Command::Status => self.status(),
+            Command::Model(None) => self.model(),
+            Command::Model(Some(name)) => match self.settings.choose_model(principal, &name).await {
+                Ok(()) => self.model(),
+                Err(why) => why,
+            },
+            Command::Tools => self.tools(principal),
+        };
+        Ok((text, session))
+    }
+
+    async fn newest(&self) -> Result<Vec<SessionSummary>, SayError> {
+        Ok(self.sessions.recent(PageLimit::clamped(LISTED), 0).await?.sessions)
+    }
+
+    async fn list(&self) -> Result<String, SayError> {
+        let newest = self.newest().await?;
+        if newest.is_empty() {
+            return Ok("There are no chats yet.".to_owned());
+        }
+        let mut text = String::new();
+        for (number, session) in (1..).zip(&newest) {
+            let messages = if session.message_count == 1 { "message" } else { "messages" };
+            let _ = writeln!(
+                text,
+                "{number}. {} ({} {messages}, {})",
+                head(session.title(), SessionSummary::TITLE_CHARS),
+                session.message_count,
+                session.id
+            );
+        }
+        text.push_str("\nSay /resume N to go on with one of them.");
+        Ok(text)
+    }
+
+    async fn resume(&self, which: &str, current: SessionId) -> Result<(String, SessionId), SayError> {
+        let newest = self.newest().await?;
+        let by_number = which.parse::<usize>().ok().and_then(|number| newest.get(number.checked_sub(1)?));
+        let by_id = || newest.iter().find(|session| SessionId::parse(which).is_ok_and(|id| id == session.id));
+        match by_number.or_else(by_id) {
+            Some(session) => Ok((format!("Going on with “{}”.", session.title()), session.id.clone())),
+            None => {
+                let why = match newest.len() {
+                    0 => "There are no chats yet.".to_owned(),
+                    count => format!("Say /resume with a number from 1 to {count}, or an id that /sessions lists."),
+                };
+                Ok((why, current))
+            }
+        }
+    }
+
+    fn status(&self) -> String {
+        let status = self.agent.status();
+        format!(
+            "{}: {} of {} chats in work, up for {} s",
+            status.state.as_str(),
+            status.active_sessions,
+            status.max_concurrent,
+            status.uptime.as_secs()
+        )
+    }
+
+    fn model(&self) -> String {
+        let settings = self.settings.agent();
+        let choice = &settings.choice;
+        match (choice.model.as_str(), &choice.base_url) {
+            ("", _) => format!("The agent is {}.", choice.kind.as_str()),
+            (model, None) => format!("The agent is {} with the model {model}.", choice.kind.as_str()),
+            (model, Some(url)) => {
+                format!("The agent is {} with the model {model} at {}.", choice.kind.as_str(), url.origin())
+            }
+        }
+    }
+
+    fn tools(&self, principal: &Principal) -> String {
+        let settings = self.settings.agent();
+        let toolset = self.agent.toolset(origin_of(principal), &settings.rules);
+        if toolset.offers.is_empty() {
+            return "There are no tools that the agent may use here.".to_owned();
+        }
+        let mut text = String::new();
+        for offer in toolset.offers.iter() {
+            let first_line = offer.description.lines().next().unwrap_or_default();
+            let _ = writeln!(text, "{} – {}", offer.name, head(first_line, DESCRIPTION_CHARS));
+        }
+        text.trim_end().to_owned()
+    }
+}

@@ -1,0 +1,388 @@
+//! The tools of one turn: which there are, and running them within limits, noted and audited.
+
+use super::running::Told;
+use super::{Agent, QUESTION_LIMIT, StatusBoard};
+use crate::domain::agent::choice::TurnRules;
+use crate::domain::agent::model::{Delta, MAX_ARGUMENTS, TokenUsage, ToolCall, ToolOffer, ToolOutcome};
+use crate::domain::agent::tools::{ASK_USER, offered_name};
+use crate::domain::agent::transcript::{Transcript, cut};
+use crate::domain::agent::{AgentEvent, Origin, Question, Turn};
+use crate::domain::audit::Happening;
+use crate::domain::auth::{CredentialKind, Principal};
+use crate::domain::mcp::status::McpState;
+use crate::domain::mcp::tool::ToolResult;
+use crate::domain::text::{fold, head};
+use crate::ports::agent::{AgentIo, ModelOutput};
+use async_trait::async_trait;
+use futures_util::future::{Either, select};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How many calls are made within a turn.
+const MAX_CALLS: usize = 200;
+
+/// How much of a question or an option is shown, in characters.
+const QUESTION_CHARS: usize = 2000;
+
+/// How much of the arguments of a call a plan shows, in characters. What is left out is counted.
+const PLANNED_CHARS: usize = 1000;
+
+/// How many options a question has.
+const MAX_OPTIONS: usize = 20;
+
+/// Where a tool is.
+#[derive(Debug, Clone)]
+struct Target {
+    server: String,
+    tool: String,
+}
+
+/// The tools of connected servers that a turn of an origin may use.
+pub struct Toolset {
+    /// As a model sees them, by name.
+    pub offers: Arc<[ToolOffer]>,
+    targets: BTreeMap<String, Target>,
+}
+
+impl Agent {
+    /// The tools that a turn of `origin` may use now.
+    pub(super) fn toolset(&self, origin: Origin, rules: &TurnRules) -> Toolset {
+        let mut taken: BTreeSet<String> = BTreeSet::new();
+        let mut offers = Vec::new();
+        let mut targets = BTreeMap::new();
+        if origin.can_be_asked() && rules.access.allows(origin, &ask_user()) {
+            offers.push(ask_user());
+        }
+        for status in self.mcp.statuses() {
+            if status.state != McpState::Connected {
+                continue;
+            }
+            for tool in status.tools.iter() {
+                let name = offered_name(status.name.as_str(), &tool.name, &taken);
+                taken.insert(name.clone());
+                let offer = ToolOffer {
+                    name: name.clone(),
+                    description: tool.description.clone(),
+                    schema: tool.schema.clone(),
+                    read_only: tool.read_only,
+                };
+                if rules.access.allows(origin, &offer) {
+                    targets.insert(name, Target { server: status.name.as_str().to_owned(), tool: tool.name.clone() });
+                    offers.push(offer);
+                }
+            }
+        }
+        Toolset { offers: offers.into(), targets }
+    }
+}
+
+fn ask_user() -> ToolOffer {
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "question": { "type": "string", "description": "What you want to know" },
+            "options": { "type": "array", "items": { "type": "string" }, "description": "Answers to choose from" },
+        },
+        "required": ["question"],
+    });
+    ToolOffer {
+        name: ASK_USER.to_owned(),
+        description: "Asks the user a question and waits for the answer. Only for what you cannot find out yourself."
+            .to_owned(),
+        schema: schema.as_object().cloned().unwrap_or_default(),
+        read_only: true,
+    }
+}
+
+/// One turn at work: takes what its agent reports, and runs its tools.
+pub struct TurnIo<'a> {
+    pub agent: &'a Agent,
+    pub turn: &'a Turn,
+    pub toolset: Toolset,
+    pub rules: &'a TurnRules,
+    pub transcript: Mutex<Transcript>,
+    pub usage: Mutex<TokenUsage>,
+}
+
+impl TurnIo<'_> {
+    fn board(&self) -> &StatusBoard {
+        &self.agent.board
+    }
+
+    /// What was done until now.
+    pub fn transcript(&self) -> Transcript {
+        self.transcript.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Transcript) -> T) -> T {
+        change(&mut self.transcript.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Stores how far the turn has come. False if it is not ours any more, or the storage failed: then nothing more should
+    /// be done that cannot be undone.
+    async fn checkpoint(&self) -> bool {
+        let progress = self.transcript().to_json().to_string();
+        match self.agent.turns.checkpoint(&self.turn.id, &progress).await {
+            Ok(ours) => ours,
+            Err(error) => {
+                tracing::error!(turn.id = %self.turn.id, error = &error as &dyn std::error::Error, "how far a turn has come could not be stored");
+                false
+            }
+        }
+    }
+
+    /// Runs the calls of one answer, one after the other, after the user has approved them if that is wanted.
+    pub async fn call_all(&self, calls: Vec<ToolCall>) {
+        for call in &calls {
+            self.change(|transcript| transcript.call(call.clone()));
+        }
+        let stored = self.checkpoint().await;
+        let refusal = match stored {
+            true => self.approve(&calls).await.err(),
+            false => Some("The call was not made, because the server could not store that it is made.".to_owned()),
+        };
+        for call in calls {
+            self.run(call, refusal.clone()).await;
+        }
+        // Whoever takes the turn up again must not make them again.
+        self.checkpoint().await;
+    }
+
+    /// Whether there were so many calls that the turn has to end.
+    pub fn is_exhausted(&self) -> bool {
+        self.change(|transcript| transcript.call_count()) > MAX_CALLS
+    }
+
+    /// Ends the calls that were running when the turn was ended.
+    pub async fn cut_off(&self) {
+        for call in self.change(|transcript| transcript.open_calls()) {
+            let content = "The turn was ended during this call.".to_owned();
+            let outcome = ToolOutcome { id: call.id, name: call.name, content, is_error: true };
+            self.change(|transcript| transcript.end(outcome.clone()));
+            if let Some(target) = self.toolset.targets.get(&outcome.name) {
+                self.note_end(target, true, 0).await;
+            }
+            if outcome.name != ASK_USER {
+                self.board().report(self.turn, AgentEvent::ToolFinished(outcome));
+            }
+        }
+    }
+
+    async fn run(&self, call: ToolCall, refusal: Option<String>) -> ToolOutcome {
+        let asks = call.name == ASK_USER;
+        if !asks {
+            self.board().report(self.turn, AgentEvent::ToolStarted(call.clone()));
+        }
+        let result = match refusal {
+            Some(refusal) => Err(refusal),
+            None => self.execute(&call).await,
+        };
+        let is_error = result.is_err();
+        let content = result.unwrap_or_else(|error| error);
+        let content = cut(&content, Transcript::MAX_RESULT).unwrap_or(content);
+        let outcome = ToolOutcome { id: call.id, name: call.name, content, is_error };
+        self.change(|transcript| transcript.end(outcome.clone()));
+        if !asks {
+            self.board().report(self.turn, AgentEvent::ToolFinished(outcome.clone()));
+        }
+        outcome
+    }
+
+    async fn execute(&self, call: &ToolCall) -> Result<String, String> {
+        if self.change(|transcript| transcript.call_count()) > MAX_CALLS {
+            return Err(format!("There were more than {MAX_CALLS} calls in this turn. Answer with what you have."));
+        }
+        let arguments = arguments_of(call)?;
+        let is_offered = self.toolset.offers.iter().any(|offer| offer.name == call.name);
+        if call.name == ASK_USER && is_offered {
+            return self.ask_user(&arguments).await;
+        }
+        let Some(target) = self.toolset.targets.get(&call.name) else {
+            let names: Vec<&str> = self.toolset.offers.iter().map(|offer| offer.name.as_str()).collect();
+            return Err(format!("There is no tool {:?} here. There are: {}", head(&call.name, 100), names.join(", ")));
+        };
+        self.call_server(target, arguments).await
+    }
+
+    async fn call_server(&self, target: &Target, arguments: Map<String, Value>) -> Result<String, String> {
+        let agent = Principal::without_grant(CredentialKind::Agent, self.turn.id.as_str());
+        let began = self.agent.clock.now();
+        let called = self.agent.mcp.call(&agent, &target.server, &target.tool, arguments).await;
+        let result = match called {
+            Ok(Ok(result)) if result.is_error => Err(text_of(&result)),
+            Ok(Ok(result)) => Ok(text_of(&result)),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("The call was not made, because the server could not note it in its audit log.".to_owned()),
+        };
+        let took = u64::try_from(self.agent.clock.now().since(began).as_millis()).unwrap_or(u64::MAX);
+        self.note_end(target, result.is_err(), took).await;
+        result
+    }
+
+    /// Notes in the audit log how a call ended.
+    async fn note_end(&self, target: &Target, failed: bool, took: u64) {
+        let agent = Principal::without_grant(CredentialKind::Agent, self.turn.id.as_str());
+        let happening = match failed {
+            false => Happening::success(&agent, "mcp_tool_finished", &target.server),
+            true => Happening::failed(&agent, "mcp_tool_finished", &target.server),
+        };
+        let happening = happening
+            .with("tool", target.tool.as_str())
+            .with("session", self.turn.session.as_str())
+            .with("origin", self.turn.origin.as_str())
+            .with("milliseconds", took);
+        if let Err(error) = self.agent.audit.record(happening).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "how a call ended is not in the audit log");
+        }
+    }
+
+    async fn ask_user(&self, arguments: &Map<String, Value>) -> Result<String, String> {
+        let text = arguments.get("question").and_then(Value::as_str).unwrap_or_default();
+        if text.trim().is_empty() {
+            return Err("The question is empty.".to_owned());
+        }
+        let options = arguments.get("options").and_then(Value::as_array).into_iter().flatten();
+        let options = options.filter_map(Value::as_str).take(MAX_OPTIONS);
+        let question = Question {
+            text: head(text, QUESTION_CHARS).to_owned(),
+            options: options.map(|option| head(option, QUESTION_CHARS).to_owned()).collect(),
+            is_plan: false,
+        };
+        self.ask(question).await.map(|told| told.text).ok_or_else(|| "The user did not answer in time.".to_owned())
+    }
+
+    /// Asks the user, and waits for the answer for [`QUESTION_LIMIT`] at most.
+    async fn ask(&self, question: Question) -> Option<Told> {
+        let answer = self.agent.running.ask(&self.turn.id, question.clone());
+        self.board().report(self.turn, AgentEvent::Asked(question));
+        let answer = match select(answer, self.agent.timer.sleep(QUESTION_LIMIT)).await {
+            Either::Left((answer, _)) => answer.ok(),
+            Either::Right(_) => None,
+        };
+        self.agent.running.ask_no_more(&self.turn.id);
+        self.board().report(self.turn, AgentEvent::Answered);
+        answer
+    }
+
+    /// Asks the user to approve calls that may change something, if that is wanted.
+    async fn approve(&self, calls: &[ToolCall]) -> Result<(), String> {
+        if !self.rules.plan_mode {
+            return Ok(());
+        }
+        let changes = |call: &&ToolCall| {
+            let offer = self.toolset.offers.iter().find(|offer| offer.name == call.name);
+            offer.is_some_and(|offer| !offer.read_only)
+        };
+        let mut text = "The agent wants to run:".to_owned();
+        let mut any = false;
+        for call in calls.iter().filter(changes) {
+            any = true;
+            // On one line, so that no call looks like several.
+            let arguments: String = call.arguments.chars().map(|it| if it.is_control() { ' ' } else { it }).collect();
+            let shown = head(&arguments, PLANNED_CHARS);
+            let _ = write!(text, "\n- {} {shown}", call.name);
+            let left_out = arguments.chars().count() - shown.chars().count();
+            if left_out > 0 {
+                let _ = write!(text, "… ({left_out} more characters)");
+            }
+        }
+        if !any {
+            return Ok(());
+        }
+        if !self.turn.origin.can_be_asked() {
+            return Err("Nobody is there who could approve this call, so it was not made.".to_owned());
+        }
+        let options = ["Approve", "Reject"].map(str::to_owned).to_vec();
+        // Every call is in it: there are at most so many in an answer, each of them short here.
+        let question = Question { text, options, is_plan: true };
+        let session = self.turn.session.as_str();
+        match self.ask(question).await {
+            Some(told) if matches!(fold(told.text.trim()).as_str(), "approve" | "approved" | "yes") => {
+                let happening = Happening::success(&told.by, "plan_approved", session);
+                let happening = happening.with("request_id", self.turn.id.as_str());
+                let noted = self.agent.audit.record(happening).await;
+                noted.map_err(|_| "The approval could not be noted in the audit log, so nothing was run.".to_owned())
+            }
+            Some(told) => Err(format!("The user rejected the plan: {}", head(&told.text, QUESTION_CHARS))),
+            None => Err("The user did not approve the plan in time, so the call was not made.".to_owned()),
+        }
+    }
+}
+
+#[async_trait]
+impl AgentIo for TurnIo<'_> {
+    fn emit(&self, event: AgentEvent) {
+        let event = match event {
+            AgentEvent::Text(piece) if piece.is_empty() => return,
+            AgentEvent::Text(piece) => AgentEvent::Text(self.change(|transcript| transcript.say(&piece))),
+            AgentEvent::Used(usage) => {
+                *self.usage.lock().unwrap_or_else(PoisonError::into_inner) += usage;
+                AgentEvent::Used(usage)
+            }
+            other => other,
+        };
+        self.board().report(self.turn, event);
+    }
+
+    async fn call(&self, call: ToolCall) -> ToolOutcome {
+        if self.is_exhausted() {
+            // Not even noted: a program that goes on and on must not fill the memory.
+            let content = format!("There were more than {MAX_CALLS} calls in this turn. Answer with what you have.");
+            return ToolOutcome { id: call.id, name: call.name, content, is_error: true };
+        }
+        self.change(|transcript| transcript.call(call.clone()));
+        let refusal = match self.checkpoint().await {
+            true => self.approve(std::slice::from_ref(&call)).await.err(),
+            false => Some("The call was not made, because the server could not store that it is made.".to_owned()),
+        };
+        let outcome = self.run(call, refusal).await;
+        self.checkpoint().await;
+        outcome
+    }
+}
+
+impl ModelOutput for TurnIo<'_> {
+    fn tell(&self, delta: Delta) {
+        self.emit(match delta {
+            Delta::Text(piece) => AgentEvent::Text(piece),
+            Delta::Thinking(piece) => AgentEvent::Thinking(piece),
+        });
+    }
+}
+
+/// The arguments that a model wrote; it is told what is wrong with them.
+fn arguments_of(call: &ToolCall) -> Result<Map<String, Value>, String> {
+    if call.arguments.len() > MAX_ARGUMENTS {
+        return Err(format!("The arguments have more than {MAX_ARGUMENTS} bytes."));
+    }
+    if call.arguments.trim().is_empty() {
+        return Ok(Map::new());
+    }
+    match serde_json::from_str(&call.arguments) {
+        Ok(Value::Object(arguments)) => Ok(arguments),
+        Ok(_) => Err("The arguments must be a JSON object.".to_owned()),
+        Err(error) => Err(format!("The arguments are not JSON: {error}. Write them again.")),
+    }
+}
+
+/// What a tool gave, as text: a model that reads pictures would need them otherwise.
+fn text_of(result: &ToolResult) -> String {
+    let mut text = String::new();
+    for block in &result.content {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        match (block["type"].as_str(), block["text"].as_str(), block["resource"]["text"].as_str()) {
+            (Some("text"), Some(piece), _) | (Some("resource"), _, Some(piece)) => text.push_str(piece),
+            (kind, ..) => {
+                let _ = write!(text, "[{} that cannot be shown as text]", kind.unwrap_or("something"));
+            }
+        }
+    }
+    match &result.structured {
+        Some(structured) if text.is_empty() => structured.to_string(),
+        _ => text,
+    }
+}
