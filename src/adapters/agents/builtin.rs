@@ -3,7 +3,7 @@
 use crate::domain::agent::AgentEvent;
 use crate::domain::agent::status::AgentStatus;
 use crate::domain::text;
-use crate::ports::agent::{AgentError, AgentOutput, AgentRequest, AgentRunner};
+use crate::ports::agent::{AgentError, AgentIo, AgentRequest, AgentRunner};
 use async_trait::async_trait;
 
 /// How much of the message an acknowledgement quotes, in characters.
@@ -19,8 +19,8 @@ impl AgentRunner for BuiltinAgent {
         "builtin"
     }
 
-    async fn run(&self, request: AgentRequest<'_>, output: &dyn AgentOutput) -> Result<(), AgentError> {
-        output.emit(AgentEvent::Text(answer(request.turn.message.text.as_str(), request.status)));
+    async fn run(&self, request: AgentRequest<'_>, io: &dyn AgentIo) -> Result<(), AgentError> {
+        io.emit(AgentEvent::Text(answer(request.turn.message.text.as_str(), request.status)));
         Ok(())
     }
 }
