@@ -5,12 +5,14 @@
 //! ends in one message that names the key, where it came from and what is allowed. Nothing is guessed and nothing
 //! unknown is skipped.
 
+mod agent;
 mod file;
 mod flags;
 pub mod keys;
 mod show;
 mod values;
 
+pub use agent::AgentConfig;
 pub use file::ConfigFile;
 pub use flags::Flags;
 pub use show::{Setting, Source};
@@ -74,6 +76,8 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// How often clients may ask.
     pub rate_limits: RateLimits,
+    /// Who answers.
+    pub agent: AgentConfig,
     /// How many sessions are answered at once.
     pub max_concurrent: usize,
     /// How many unanswered turns are held.
@@ -129,7 +133,10 @@ impl Config {
         let settings = &self.settings;
         read_secret(settings, &keys::VAULT_KEY_FILE, &mut self.vault_key, values::vault_key)?;
         read_secret(settings, &keys::ACCESS_TOKEN_FILE, &mut self.access_token, values::access_token)?;
-        read_secret(settings, &keys::STATUS_KEY_FILE, &mut self.status_key, values::status_key)
+        read_secret(settings, &keys::STATUS_KEY_FILE, &mut self.status_key, values::status_key)?;
+        read_secret(settings, &keys::MODEL_API_KEY_FILE, &mut self.agent.api_key, values::model_api_key)?;
+        // No secret, but a file like those.
+        read_secret(settings, &keys::SYSTEM_PROMPT_FILE, &mut self.agent.system_prompt, values::system_prompt)
     }
 }
 
@@ -195,6 +202,7 @@ pub fn resolve(flags: &Values, environment: &Values, file: Option<&ConfigFile>) 
             ws: given.limit(&keys::RATE_LIMIT_WS)?,
             key: given.limit(&keys::RATE_LIMIT_KEY)?,
         },
+        agent: AgentConfig::resolve(&mut given)?,
         max_concurrent: given.required(&keys::MAX_CONCURRENT, |text| values::number(text, &(1..=100)))?,
         queue_capacity: given.required(&keys::QUEUE_CAPACITY, |text| values::number(text, &(1..=1_000_000)))?,
         mcp_start_timeout: given

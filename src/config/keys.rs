@@ -3,6 +3,10 @@
 //! The command line, the environment, the file, `config show`, the help and the messages all read this table. A key has
 //! one name everywhere: `data_dir` in the file, `--data-dir` as a flag, `PAWPORT_DATA_DIR` in the environment.
 
+mod agent;
+
+pub use agent::{AGENT, AGENT_COMMAND, MODEL, MODEL_API_KEY, MODEL_API_KEY_FILE, MODEL_BASE_URL, SYSTEM_PROMPT_FILE};
+
 /// What all environment variables of this program start with.
 pub const VARIABLE_PREFIX: &str = "PAWPORT_";
 
@@ -43,7 +47,7 @@ pub enum Kind {
 }
 
 /// Every key, in the order in which they are shown.
-pub const ALL: [&Key; 29] = [
+pub const ALL: [&Key; 36] = [
     &HOST,
     &PORT,
     &PUBLIC_URL,
@@ -65,6 +69,13 @@ pub const ALL: [&Key; 29] = [
     &RATE_LIMIT_AUTH,
     &RATE_LIMIT_WS,
     &RATE_LIMIT_KEY,
+    &AGENT,
+    &MODEL,
+    &MODEL_BASE_URL,
+    &MODEL_API_KEY,
+    &MODEL_API_KEY_FILE,
+    &AGENT_COMMAND,
+    &SYSTEM_PROMPT_FILE,
     &MAX_CONCURRENT,
     &QUEUE_CAPACITY,
     &MCP_START_TIMEOUT,

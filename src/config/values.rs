@@ -270,6 +270,32 @@ pub(super) fn status_key(text: &str) -> Option<SecretString> {
     sensible.then(|| SecretString::from(text))
 }
 
+/// The name of a model. White space around it is not part of it.
+pub(super) fn model(text: &str) -> Option<String> {
+    let text = text.trim();
+    let sensible = (1..=200).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    sensible.then(|| text.to_owned())
+}
+
+/// The key of a model's provider. White space around it is not part of it.
+pub(super) fn model_api_key(text: &str) -> Option<SecretString> {
+    let text = text.trim();
+    let sensible = (1..=10_000).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    sensible.then(|| SecretString::from(text))
+}
+
+/// A program and its arguments, in the words and quotes of a shell.
+pub(super) fn command(text: &str) -> Option<Vec<String>> {
+    let words = shlex::split(text)?;
+    let sensible = words.first().is_some_and(|program| !program.is_empty()) && !text.contains('\0');
+    sensible.then_some(words)
+}
+
+/// How the agent is to behave.
+pub(super) fn system_prompt(text: &str) -> Option<String> {
+    crate::domain::text::bounded(text, 32_000).ok()
+}
+
 /// The key of the vault. White space around it is not part of it.
 pub(super) fn vault_key(text: &str) -> Option<Arc<SecretBox<[u8; 32]>>> {
     let mut key = Box::new([0; 32]);

@@ -5,6 +5,7 @@ use super::auth::api_key::ApiKey;
 use super::mcp::sign_in::SignedIn;
 use super::mcp::{CallTimeout, McpServer, McpServerName, Rejected};
 use super::session::{NewMessage, SessionId, SessionSummary, SessionTitle};
+use super::settings::StoredSetting;
 use super::time::Timestamp;
 use super::webhook::Webhook;
 use secrecy::{ExposeSecret, SecretString};
@@ -22,6 +23,8 @@ pub enum Item {
     McpServer(McpServer),
     /// What signing in to an MCP server gave.
     McpSignIn(SignedIn),
+    /// A setting that nobody set here.
+    Setting(StoredSetting),
     /// An API key.
     ApiKey(ApiKey),
     /// Something that happened in the other program.
@@ -101,7 +104,7 @@ pub enum Outcome {
     /// it; for a sign-in, any to that server.
     AlreadyThere,
     /// Something else has its key: a slot of that name with another secret, a key of that id with another hash, or of that
-    /// hash with another id; a server of that name that is reached in another way. Or a sign-in has no server: none of
+    /// hash with another id; a server of that name that is reached in another way; a setting that is set to something else. Or a sign-in has no server: none of
     /// that name is at that address.
     Conflict,
     /// A part of a session was stored.

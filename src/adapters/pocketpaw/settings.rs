@@ -1,16 +1,16 @@
 //! `config.json`: settings, webhook slots, and the secrets that old folders have there.
 
-mod known;
-
 use super::files::Files;
 use super::{Area, Found, Reader, Step, kept, secrets};
 use crate::domain::import::{Item, Kept};
+use crate::domain::settings::members::{self, Member};
+use crate::domain::settings::rules;
 use crate::domain::text;
 use crate::domain::time::Timestamp;
 use crate::domain::webhook::{
     DESCRIPTION_CHARS, Scheme, SessionMode, SyncTimeout, Webhook, WebhookName, WebhookSecret,
 };
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -63,7 +63,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Step {
         let place = format!("{NAME}, {name}");
         if name == "webhook_configs" {
             read_webhooks(reader, value, modified)?;
-        } else if known::SECRETS.contains(&name.as_str()) {
+        } else if known(name).is_some_and(Member::is_secret) {
             match value {
                 Value::Null => {}
                 Value::String(secret) if secret.is_empty() => {}
@@ -81,7 +81,7 @@ fn read_setting(reader: &mut Reader<'_>, place: &str, name: &str, value: &Value)
     let channel = CHANNELS.iter().find(|channel| name.starts_with(channel.1)).map(|channel| channel.0);
     let channel = if name == "allowed_user_id" { Some("telegram") } else { channel };
     let area = if channel.is_some() { Area::ChannelSettings } else { Area::Settings };
-    match known::check(name, value) {
+    match known(name).map(|member| member.check_type(value)) {
         None => return reader.keep(area, place, unknown(name, value)),
         Some(Err(why)) => return reader.skipped(area, place, why),
         Some(Ok(())) => {}
@@ -105,11 +105,24 @@ fn read_setting(reader: &mut Reader<'_>, place: &str, name: &str, value: &Value)
         }
         return Ok(());
     }
+    if channel.is_none() && members::importable(name).is_some() {
+        match rules::imported(name, value, None) {
+            Ok(Some(setting)) => return reader.item(area, Item::Setting(setting)),
+            // What is not said here must not stand in the way of what configuration says.
+            Ok(None) => {}
+            Err(why) => reader.changed(area, place, format!("it is kept, but not used: {why}"))?,
+        }
+    }
     let kept = match channel {
         Some(channel) => kept("channel_setting", name, &json!({ "channel": channel, "name": name, "value": value })),
         None => kept("setting", name, &json!({ "value": value })),
     };
     reader.keep(area, place, kept)
+}
+
+/// The setting of that name, if PocketPaw has it.
+fn known(name: &str) -> Option<&'static Member> {
+    members::find(name).filter(|member| !member.is_own)
 }
 
 /// A setting that nobody knows may be a secret, whatever it is called.
@@ -188,6 +201,12 @@ fn read_secrets(
             reader.hand_on(Found::OwnSetting("status_api_key", Value::Null))?;
         }
         let place = format!("{}, {name}", secrets::NAME);
+        let address = settings.get("openai_compatible_base_url").and_then(Value::as_str);
+        // Among them may be what is no secret of a setting.
+        if let Ok(Some(setting)) = rules::imported(&name, &secret.expose_secret().into(), address) {
+            reader.item(Area::Secrets, Item::Setting(setting))?;
+            continue;
+        }
         let body = json!({ "name": name });
         let secret = Kept { secret: Some(secrets::as_json(&secret)), ..kept("secret", name, &body) };
         reader.keep(Area::Secrets, &place, secret)?;
