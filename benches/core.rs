@@ -25,8 +25,8 @@ use futures_util::future::join_all;
 use hmac::{Hmac, KeyInit, Mac};
 use pawport::adapters::agents::builtin::BuiltinAgent;
 use pawport::adapters::events::BroadcastEvents;
-use pawport::adapters::fake::{FakeMcp, FixedVault, SeededEntropy};
-use pawport::adapters::host::SystemClock;
+use pawport::adapters::fake::{FakeMcp, FixedAgent, FixedVault, SeededEntropy};
+use pawport::adapters::host::{SystemClock, SystemTimer};
 use pawport::adapters::in_memory::InMemoryStorage;
 use pawport::adapters::sql::{SqlStorage, StorageUrl};
 use pawport::app::{App, Parts, Settings};
@@ -158,7 +158,12 @@ fn delivery() -> Enqueue {
     context.insert("credential".to_owned(), serde_json::json!({ "kind": "webhook_secret", "id": "bench" }));
     context.insert("request_id".to_owned(), id.as_str().into());
     Enqueue {
-        turn: Turn { session: SessionId::parse(&format!("webhook_{id}")).unwrap(), message: message(TEXT), id },
+        turn: Turn {
+            session: SessionId::parse(&format!("webhook_{id}")).unwrap(),
+            message: message(TEXT),
+            id,
+            origin: pawport::domain::agent::Origin::Webhook,
+        },
         key: None,
         capacity: 10_000,
         entry: AuditEntry {
@@ -272,7 +277,8 @@ fn router(stores: Stores, limits: RateLimits) -> Router {
         stores,
         clock: Arc::new(SystemClock),
         events: Arc::new(BroadcastEvents::default()),
-        runner: Arc::new(BuiltinAgent),
+        agents: Arc::new(FixedAgent::runner(Arc::new(BuiltinAgent))),
+        timer: Arc::new(SystemTimer),
         master: MasterToken::configured(token),
         entropy,
         mcp_connector: Arc::clone(&mcp) as _,
@@ -281,8 +287,10 @@ fn router(stores: Stores, limits: RateLimits) -> Router {
     };
     let budgets = Budgets { start: Duration::from_secs(1), handshake: Duration::from_secs(1) };
     let settings = Settings {
+        agent: pawport::domain::agent::choice::AgentSettings::builtin(),
         limits: AgentLimits { max_concurrent: 5, queue_capacity: 10_000 },
         public_url: "http://127.0.0.1:8000".to_owned(),
+        address: ([127, 0, 0, 1], 8000).into(),
         policy: Policy::default(),
         rate_limits: limits,
         session_ttl: SessionTtl::from_hours(24).unwrap(),

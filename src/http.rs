@@ -7,11 +7,14 @@ mod access;
 mod agent;
 mod audit;
 mod auth;
+mod backends;
+mod chat;
 pub mod client;
 mod cookie;
 mod error;
 mod events;
 mod extract;
+pub mod feed;
 mod gate;
 mod health;
 mod landing;
@@ -20,12 +23,15 @@ pub mod openapi;
 mod qr;
 pub mod rate_limit;
 mod sessions;
+pub mod settings;
 pub mod streams;
 pub mod tally;
 mod time;
 mod webhooks;
+mod ws;
 
 use crate::domain::agent::service::Agent;
+use crate::domain::agent::service::chat::Chats;
 use crate::domain::audit::service::Audit;
 use crate::domain::auth::service::Tokens;
 use crate::domain::auth::service::apps::Apps;
@@ -34,8 +40,8 @@ use crate::domain::auth::service::logins::Logins;
 use crate::domain::mcp::service::McpServers;
 use crate::domain::readiness::service::Readiness;
 use crate::domain::session::service::Sessions;
+use crate::domain::settings::service::Settings;
 use crate::domain::webhook::service::Webhooks;
-use crate::ports::events::EventBus;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef, Request};
 use axum::http::request::Parts;
@@ -45,6 +51,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use client::Policy;
 use error::{ApiError, INTERNAL};
+use feed::Feed;
 use gate::Gate;
 use rate_limit::RateLimits;
 use std::any::Any;
@@ -81,16 +88,20 @@ pub struct AppState {
     pub webhooks: Arc<Webhooks>,
     /// The MCP servers.
     pub mcp: Arc<McpServers>,
+    /// What the user chose.
+    pub settings: Arc<Settings>,
     /// Where work runs that does not end with its request.
     pub tasks: TaskTracker,
     /// The agent.
     pub agent: Arc<Agent>,
+    /// The chats with it.
+    pub chats: Arc<Chats>,
     /// The audit log.
     pub audit: Arc<Audit>,
     /// Whether requests can be served.
     pub readiness: Arc<Readiness>,
-    /// What changes.
-    pub events: Arc<dyn EventBus>,
+    /// What happens.
+    pub feed: Feed,
     /// The open event streams.
     pub streams: Streams,
     /// Where others reach this server.
@@ -108,6 +119,8 @@ fn routes() -> OpenApiRouter<AppState> {
             .merge(sessions::routes())
             .merge(webhooks::routes())
             .merge(mcp::routes())
+            .merge(settings::routes())
+            .merge(backends::routes())
             .merge(audit::routes())
             .merge(auth::routes())
             .merge(qr::routes())
@@ -118,6 +131,8 @@ fn routes() -> OpenApiRouter<AppState> {
         .merge(mcp::v1_routes())
         .merge(events::v1_routes())
         .merge(agent::v1_routes())
+        .merge(backends::v1_routes())
+        .merge(chat::v1_routes())
         .merge(auth::v1_routes())
         .merge(qr::v1_routes())
         .merge(openapi::v1_routes());
@@ -155,6 +170,7 @@ pub fn router(state: AppState) -> Router {
     access::hold(&openapi::operations_of(&description));
     let routes = pages().into_iter().fold(documented, |router, (path, page)| router.route(path, page));
     let policy = Arc::clone(&state.policy);
+    let routes = ws::PATHS.into_iter().fold(routes, |router, path| router.route(path, get(ws::open_socket)));
     let routes = routes
         .merge(openapi::docs_page())
         .fallback(|| async { not_found() })

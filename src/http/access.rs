@@ -4,7 +4,7 @@
 //! router is compared with when it is built: a route that is not here does not start.
 
 use super::rate_limit::Tier;
-use crate::domain::auth::scope::Scope::{self, Admin, Sessions};
+use crate::domain::auth::scope::Scope::{self, Admin, Chat, Sessions, SettingsRead, SettingsWrite};
 use axum::http::Method;
 use std::collections::{BTreeSet, HashMap};
 
@@ -49,6 +49,8 @@ pub struct Route {
     pub for_servers: bool,
     /// Whether it changes something although it is a `GET`.
     pub changes: bool,
+    /// Whether it opens a WebSocket: browsers hide from pages why one was not opened, so who is refused is told after that.
+    pub socket: bool,
     /// Whether it is part of the API, and not a page or its files.
     pub documented: bool,
 }
@@ -63,6 +65,7 @@ const fn route(method: &'static str, prefix: Prefix, path: &'static str, access:
         token_in_url: false,
         for_servers: false,
         changes: false,
+        socket: false,
         documented: true,
     }
 }
@@ -100,6 +103,12 @@ impl Route {
         Self { changes: true, ..self }
     }
 
+    /// Pages of others could otherwise open one with what the browser sends along. Not described by OpenAPI, which knows no
+    /// WebSockets.
+    const fn socket(self) -> Self {
+        Self { socket: true, changes: true, token_in_url: true, documented: false, tier: Some(Tier::Ws), ..self }
+    }
+
     const fn page(self) -> Self {
         Self { documented: false, ..self }
     }
@@ -124,7 +133,10 @@ impl Route {
 use Access::{AnyCredential, Open, Scopes, StatusKey};
 
 const ADMIN: Access = Scopes(&[Admin]);
+const CHAT: Access = Scopes(&[Chat]);
 const SESSIONS: Access = Scopes(&[Sessions]);
+const SETTINGS_READ: Access = Scopes(&[SettingsRead, SettingsWrite]);
+const SETTINGS_WRITE: Access = Scopes(&[SettingsWrite]);
 
 /// Every route.
 pub const ROUTES: &[Route] = &[
@@ -172,6 +184,15 @@ pub const ROUTES: &[Route] = &[
     legacy("GET", "/memory/sessions", SESSIONS),
     legacy("GET", "/memory/session", SESSIONS),
     legacy("GET", "/memory/session/export", SESSIONS),
+    // Chats.
+    v1("POST", "/chat", CHAT),
+    v1("POST", "/chat/stream", CHAT),
+    v1("POST", "/chat/stop", CHAT),
+    v1("POST", "/plan/approve", CHAT),
+    v1("POST", "/plan/reject", CHAT),
+    root("GET", "/ws", CHAT).socket(),
+    root("GET", "/v1/ws", CHAT).socket(),
+    v1("GET", "/ws", CHAT).socket(),
     // Webhooks.
     twins("GET", "/webhooks", ADMIN),
     twins("POST", "/webhooks/add", ADMIN),
@@ -196,6 +217,13 @@ pub const ROUTES: &[Route] = &[
     // The agent.
     v1("GET", "/agent/status", StatusKey),
     v1("GET", "/agent/status/stream", StatusKey).counted_as(Tier::Ws).token_in_url(),
+    // Settings.
+    twins("GET", "/settings", SETTINGS_READ),
+    twins("PUT", "/settings", SETTINGS_WRITE),
+    twins("GET", "/backends", SETTINGS_READ),
+    twins("POST", "/backends/install", ADMIN),
+    v1("POST", "/backends/check", ADMIN),
+    twins("GET", "/backends/ollama-models", ADMIN),
     // Security.
     twins("GET", "/audit", ADMIN),
 ];

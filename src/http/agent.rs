@@ -2,31 +2,23 @@
 
 use super::AppState;
 use super::error::{ApiError, Errors};
-use super::streams::{OpenStream, Streams};
+use super::feed::Feed;
+use super::streams::{KEEP_ALIVE, OpenStream, Streams};
 use crate::domain::agent::service::Agent;
 use crate::domain::agent::status::{AgentStatus, SessionState, SessionStatus};
 use crate::domain::auth::service::Proven;
-use crate::domain::event::Event;
-use crate::ports::events::{EventBus, EventStream, Heard};
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
-use axum::response::sse;
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::stream;
 use serde::Serialize;
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::Instant;
+use tokio::sync::watch;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-
-/// Changes are sent no closer together than this.
-const DEBOUNCE: Duration = Duration::from_secs(1);
-
-/// How often a quiet stream says that it is alive. Also how often it looks whether an old error has vanished, which is a
-/// change that no event tells.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Routes under `/api/v1` only.
 pub fn v1_routes() -> OpenApiRouter<AppState> {
@@ -58,11 +50,11 @@ struct SessionStatusView {
     session_id: String,
     channel: String,
     title: String,
-    /// `thinking`, `tool_running`, `streaming` or `error`.
+    /// `thinking`, `tool_running`, `streaming`, `waiting_for_user` or `error`.
     state: &'static str,
     tool_name: Option<String>,
     duration_seconds: f64,
-    /// Null: the agent counts no tokens yet.
+    /// The tokens of the turn; null while its provider has not told of any.
     token_usage: Option<TokenUsageView>,
     error_message: Option<String>,
 }
@@ -93,6 +85,7 @@ impl From<&SessionStatus> for SessionStatusView {
             SessionState::Thinking => ("thinking", None, None),
             SessionState::ToolRunning(name) => ("tool_running", Some(name.clone()), None),
             SessionState::Streaming => ("streaming", None, None),
+            SessionState::WaitingForUser => ("waiting_for_user", None, None),
             SessionState::Error(reason) => ("error", None, Some(reason.clone())),
         };
         Self {
@@ -104,7 +97,7 @@ impl From<&SessionStatus> for SessionStatusView {
             tool_name,
             // One digit, as the clients show it.
             duration_seconds: (session.duration.as_secs_f64() * 10.0).round() / 10.0,
-            token_usage: None,
+            token_usage: session.usage.map(|used| TokenUsageView { input: used.input, output: used.output }),
             error_message,
         }
     }
@@ -118,7 +111,7 @@ async fn read_agent_status(State(agent): State<Arc<Agent>>) -> Json<StatusView> 
 
 /// What the agent is doing, as server-sent events: an event `status` at once, then one for every change.
 ///
-/// Changes are gathered for up to a second. The `id` of an event counts changes since the server started. A comment is
+/// Every state of a session is told, however short it was. The `id` of an event counts changes since the server started. A comment is
 /// sent every 15 seconds.
 #[utoipa::path(
     get, path = "/agent/status/stream", tag = "agent",
@@ -126,64 +119,60 @@ async fn read_agent_status(State(agent): State<Arc<Agent>>) -> Json<StatusView> 
 )]
 async fn stream_agent_status(
     State(agent): State<Arc<Agent>>,
-    State(events): State<Arc<dyn EventBus>>,
+    State(feed): State<Feed>,
     State(streams): State<Streams>,
     proven: Proven,
 ) -> Result<Response, ApiError> {
     let open = streams.open(&proven)?;
     let follower = Follower {
         // Subscribed before the first snapshot is taken, so that no change falls between the two.
-        events: events.subscribe(),
+        changes: feed.status(),
         agent,
+        ready: VecDeque::new(),
         last: None,
         _open: open,
     };
     let frames = stream::unfold(follower, |mut follower| async move {
         let status = follower.next().await?;
-        let frame = sse::Event::default().event("status").id(status.version.to_string());
-        let frame = frame.json_data(StatusView::from(&status)).ok()?;
-        Some((frame, follower))
+        let view = serde_json::to_string(&StatusView::from(&status)).ok()?;
+        let frame = format!("event: status\nid: {}\ndata: {view}\n\n", status.version);
+        Some((Bytes::from(frame), follower))
     });
-    Ok(streams.answer(frames, KEEP_ALIVE, proven))
+    Ok(streams.answer(frames, proven))
 }
 
 /// One client that follows the status.
 struct Follower {
-    events: EventStream,
+    changes: watch::Receiver<u64>,
     agent: Arc<Agent>,
-    last: Option<(AgentStatus, Instant)>,
+    /// What is still to be sent.
+    ready: VecDeque<AgentStatus>,
+    last: Option<AgentStatus>,
     _open: OpenStream,
 }
 
 impl Follower {
-    /// The next status that the client has not seen. `None` if the bus is gone.
+    /// The next status that differs from the one before. `None` if the feed is gone.
     async fn next(&mut self) -> Option<AgentStatus> {
-        let status = match self.last.clone() {
-            None => self.agent.status(),
-            Some((last, sent)) => self.unseen(&last, sent).await?,
-        };
-        self.last = Some((status.clone(), Instant::now()));
-        Some(status)
-    }
-
-    /// Waits for a status that differs from `last`, which was sent then. `None` if the bus is gone.
-    async fn unseen(&mut self, last: &AgentStatus, sent: Instant) -> Option<AgentStatus> {
         loop {
+            while let Some(status) = self.ready.pop_front() {
+                if self.last.as_ref().is_none_or(|last| status.differs_from(last)) {
+                    self.last = Some(status.clone());
+                    return Some(status);
+                }
+            }
+            let Some(last) = &self.last else {
+                self.ready.push_back(self.agent.status());
+                continue;
+            };
+            let seen = last.version;
             tokio::select! {
-                heard = self.events.next() => match heard? {
-                    Heard::Event(Event::AgentStatusChanged) | Heard::Missed(_) => {}
-                    Heard::Event(Event::CredentialsChanged | Event::McpServerChanged(_)) => continue,
-                },
+                changed = self.changes.changed() => changed.ok()?,
+                // An old error that has vanished is a change that no event tells.
                 () = tokio::time::sleep(KEEP_ALIVE) => {}
             }
-            tokio::time::sleep_until(sent + DEBOUNCE).await;
-            // What else was told until now is in the status that is read next.
-            while self.events.next().now_or_never().is_some_and(|heard| heard.is_some()) {}
-            let status = self.agent.status();
-            // A change may have been undone while changes were gathered.
-            if status.differs_from(last) {
-                return Some(status);
-            }
+            self.changes.borrow_and_update();
+            self.ready.extend(self.agent.statuses_after(seen));
         }
     }
 }

@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ipnet::IpNet;
+use std::any::Any;
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -41,6 +42,11 @@ pub struct Connection {
     /// Where it arrived.
     pub local: SocketAddr,
 }
+
+/// What a connection holds for as long as it is open. Set by whoever accepted it; whoever takes the connection over, such as
+/// a WebSocket, takes this along.
+#[derive(Clone)]
+pub struct Seat(pub Arc<dyn Any + Send + Sync>);
 
 /// What the owner says of names, proxies and pages.
 #[derive(Debug, Clone, Default)]

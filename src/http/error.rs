@@ -93,6 +93,23 @@ impl ApiError {
         Self { status: StatusCode::UNPROCESSABLE_ENTITY, detail: Detail::Fields(vec![field]), cause: None }
     }
 
+    /// What a client is told, for those that are told in another way than by an answer.
+    pub fn text(&self) -> String {
+        if let Some(cause) = &self.cause {
+            tracing::error!(error = &**cause as &dyn std::error::Error, "a request over a WebSocket failed");
+        }
+        match &self.detail {
+            Detail::Text(text) => text.clone(),
+            Detail::Fields(fields) => {
+                let named = |field: &FieldError| match field.loc.last() {
+                    Some(name) => format!("{name}: {}", field.msg),
+                    None => field.msg.clone(),
+                };
+                fields.iter().map(named).collect::<Vec<_>>().join("; ")
+            }
+        }
+    }
+
     /// 503, to be tried again soon.
     pub fn busy(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)

@@ -2,125 +2,133 @@
 
 use super::AppState;
 use super::error::{ApiError, Errors};
-use super::mcp::McpStatusView;
+use super::extract::Parameters;
+use super::feed::{Batch, Feed, Frame, Reader, What, sse};
 use super::streams::{OpenStream, Streams};
 use crate::domain::auth::scope::Scope;
 use crate::domain::auth::service::Proven;
-use crate::domain::event::Event;
 use crate::domain::mcp::McpServerName;
-use crate::domain::mcp::service::McpServers;
-use crate::domain::mcp::status::McpState;
-use crate::ports::events::{EventBus, EventStream, Heard};
+use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
-use axum::response::sse;
-use futures_util::{StreamExt, stream};
-use serde_json::{Value, json};
+use futures_util::stream;
+use serde_json::json;
 use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
-use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-
-/// How often a quiet stream says that it is alive.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// Routes under `/api/v1` only.
 pub fn v1_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(stream_events))
 }
 
-/// What happens, as server-sent events: `connected` at once, then an event for everything that happens. `data` holds
-/// `{"event": …, "data": …}`, but for `connected`.
+/// What happens, as server-sent events: `connected` at once, then an event for everything that happens.
 ///
-/// - `mcp_status`: an MCP server changed; `name`, and the members of its status, or `removed: true`. With the scope `admin`.
-/// - `mcp_oauth_redirect`: the user has to sign in to the MCP server `server`, at `url`. With the scope `admin`.
-/// - `gap`: so many events (`missed`) came faster than they were read and are lost; ask for the state instead.
+/// `data` holds `{"event": …, "data": …}`, but for `connected`.
 ///
-/// A comment is sent every 30 seconds.
+/// With the scopes `chat` and `sessions`, what happens to turns, each with `session_key`, `session_id` and `trace_id`, the turn's id:
+///
+/// - `agent_start`: an agent begins; `backend`, `model`.
+/// - `thinking`: `content`, a piece of what the model thinks aloud.
+/// - `message`: `content`, a piece of the answer; `is_stream_chunk: true`.
+/// - `tool_start`: `name`, `params`. `tool_result`: `name`, `result`, `status` (`success` or `error`).
+/// - `ask_user_question`: `question`, `options`.
+/// - `token_usage`: `input_tokens`, `output_tokens`, `total_tokens`, in addition to those before.
+/// - `error`: the turn failed; `message`.
+/// - `agent_end`: the answer is stored; `status` (`answered`, `stopped` or `failed`), `usage`.
+///
+/// With the scope `admin`:
+///
+/// - `mcp_status`: an MCP server changed; `name`, and the members of its status, or `removed: true`.
+/// - `mcp_oauth_redirect`: the user has to sign in to the MCP server `server`, at `url`.
+///
+/// With any:
+///
+/// - `gap`: so many events (`missed`; null if nobody knows) are lost to this client; ask for the state instead.
+///
+/// Every event has an `id`. Who comes back with the last one in the header `Last-Event-ID`, or in the query, gets what came
+/// since; if that is not kept any more, a `gap` first. A comment is sent every 15 seconds.
 #[utoipa::path(
     get, path = "/events/stream", tag = "events",
-    responses((status = 200, content_type = "text/event-stream", body = String), Errors)
+    params(
+        ("last_event_id" = Option<String>, Query, description = "The id of the event that was read last"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The same; what browsers send when they come back")
+    ),
+    responses((status = 200, content_type = "text/event-stream", body = String), super::error::ParameterErrors, Errors)
 )]
 async fn stream_events(
-    State(events): State<Arc<dyn EventBus>>,
-    State(servers): State<Arc<McpServers>>,
+    State(feed): State<Feed>,
     State(streams): State<Streams>,
+    headers: HeaderMap,
+    parameters: Parameters,
     proven: Proven,
 ) -> Result<Response, ApiError> {
     let open = streams.open(&proven)?;
+    let header = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let last = header.or_else(|| parameters.text("last_event_id")).filter(|id| !id.is_empty());
+    let reader = last.map_or_else(|| feed.read(), |id| feed.read_after(id));
+    let scopes = &proven.principal.grant.scopes;
+    let connected = sse("connected", Some(&reader.position()), &json!({ "status": "ok" }));
     let follower = Follower {
-        events: events.subscribe(),
-        servers,
-        sees_servers: proven.principal.grant.scopes.allows(Scope::Admin),
+        reader,
+        sees_servers: scopes.allows(Scope::Admin),
+        sees_turns: scopes.allows(Scope::Chat) && scopes.allows(Scope::Sessions),
         sign_ins: HashSet::new(),
-        ready: VecDeque::new(),
+        ready: VecDeque::from([connected]),
         _open: open,
     };
-    let connected = sse::Event::default().event("connected").data(r#"{"status":"ok"}"#);
-    let rest = stream::unfold(follower, |mut follower| async move {
-        let frame = follower.next().await?;
+    let frames = stream::unfold(follower, |mut follower| async move {
+        let frame = follower.next().await;
         Some((frame, follower))
     });
-    Ok(streams.answer(stream::once(async { connected }).chain(rest), KEEP_ALIVE, proven))
+    Ok(streams.answer(frames, proven))
 }
 
 /// One client that follows.
 struct Follower {
-    events: EventStream,
-    servers: Arc<McpServers>,
+    reader: Reader,
     sees_servers: bool,
+    sees_turns: bool,
     /// The servers at which the user was told to sign in.
     sign_ins: HashSet<McpServerName>,
     /// What is still to be sent.
-    ready: VecDeque<sse::Event>,
+    ready: VecDeque<Bytes>,
     _open: OpenStream,
 }
 
 impl Follower {
-    /// The next frame. `None` if the bus is gone.
-    async fn next(&mut self) -> Option<sse::Event> {
+    async fn next(&mut self) -> Bytes {
         loop {
             if let Some(frame) = self.ready.pop_front() {
-                return Some(frame);
+                return frame;
             }
-            match self.events.next().await? {
-                Heard::Event(Event::McpServerChanged(name)) if self.sees_servers => self.tell_of_server(name),
-                Heard::Missed(missed) => self.tell("gap", &json!({ "missed": missed })),
-                Heard::Event(Event::McpServerChanged(_) | Event::AgentStatusChanged | Event::CredentialsChanged) => {}
+            match self.reader.next().await {
+                Batch::Frames(frames) => {
+                    let wanted = frames.into_iter().filter(|frame| self.wants(frame));
+                    let wanted: Vec<_> = wanted.filter_map(|frame| frame.event()).collect();
+                    self.ready.extend(wanted);
+                }
+                Batch::Gap(missed) => {
+                    let body = json!({ "event": "gap", "data": { "missed": missed } });
+                    return sse("gap", Some(&self.reader.position()), &body);
+                }
             }
         }
     }
 
-    /// What the server is now: it may have changed again since the event.
-    fn tell_of_server(&mut self, name: McpServerName) {
-        let Some(status) = self.servers.status(&name) else {
-            self.sign_ins.remove(&name);
-            return self.tell("mcp_status", &json!({ "name": name.as_str(), "removed": true }));
-        };
-        let url = match &status.state {
-            McpState::NeedsAuth { url } => Some(url.clone()),
-            _ => None,
-        };
-        let is_connected = status.state == McpState::Connected;
-        let mut data = json!(McpStatusView::from(status));
-        data["name"] = name.as_str().into();
-        self.tell("mcp_status", &data);
-        match url {
-            Some(url) if !self.sign_ins.contains(&name) => {
-                self.tell("mcp_oauth_redirect", &json!({ "server": name.as_str(), "url": url }));
-                self.sign_ins.insert(name);
-            }
-            None if is_connected => {
-                self.sign_ins.remove(&name);
+    fn wants(&mut self, frame: &Frame) -> bool {
+        match &frame.what {
+            What::Turn(_) | What::Failed(..) => self.sees_turns,
+            What::Server { name, is_settled, .. } => {
+                if *is_settled {
+                    self.sign_ins.remove(name);
+                }
+                self.sees_servers
             }
             // It is the same wish until the server is connected, though the address is renewed now and then.
-            Some(_) | None => {}
+            What::SignIn { name, .. } => self.sees_servers && self.sign_ins.insert(name.clone()),
+            What::Lost(_) => true,
         }
-    }
-
-    fn tell(&mut self, event: &'static str, data: &Value) {
-        let body = json!({ "event": event, "data": data });
-        self.ready.push_back(sse::Event::default().event(event).data(body.to_string()));
     }
 }

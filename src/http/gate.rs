@@ -125,12 +125,38 @@ impl Gate {
                 (true, true) => Admitted::Server(Box::new(client)),
             });
         }
-        let proven = self.prove(&client, route, request).await?;
+        let opens_socket = route.is_some_and(|route| route.socket) && is_upgrade(&request.headers);
+        match self.pass(&client, route, request).await {
+            Ok((proven, standing)) => {
+                request.extensions.insert(Admission { tokens: Arc::clone(&self.tokens), proven });
+                Ok(Admitted::Proven(standing))
+            }
+            Err(Refused(response)) if opens_socket => {
+                // Without an admission the handler can do nothing but tell.
+                let why = match response.status() {
+                    StatusCode::UNAUTHORIZED => "Unauthorized",
+                    StatusCode::FORBIDDEN => "This needs a credential with the scope chat",
+                    _ => return Err(Refused(response)),
+                };
+                request.extensions.insert(NotAdmitted(why));
+                Ok(Admitted::Open)
+            }
+            Err(refused) => Err(refused),
+        }
+    }
+
+    /// Finds out who is calling, and whether they may.
+    async fn pass(
+        &self,
+        client: &Client,
+        route: Option<&Route>,
+        request: &Parts,
+    ) -> Result<(Proven, Option<Standing>), Refused> {
+        let proven = self.prove(client, route, request).await?;
         // Whoever is known is counted before they are told what they may not do.
         let standing = self.count(&proven.principal, route)?;
         self.check_scope(&proven.principal, route, request).await?;
-        request.extensions.insert(Admission { tokens: Arc::clone(&self.tokens), proven });
-        Ok(Admitted::Proven(standing))
+        Ok((proven, standing))
     }
 
     /// Pages of others change nothing here, whatever a browser sends along with their requests.
@@ -197,6 +223,10 @@ impl Gate {
         Presented {
             bearer: bearer(&request.headers),
             cookies: cookie::session_tokens(&request.headers),
+            protocols: match route.is_some_and(|route| route.socket) {
+                true => socket_protocols(&request.headers).map(str::to_owned).collect(),
+                false => Vec::new(),
+            },
             url: route.filter(|route| route.token_in_url).and_then(|_| in_query("token")),
             status_keys: match takes_status_key {
                 true => in_header.map(str::to_owned).chain(in_query("key")).collect(),
@@ -264,6 +294,8 @@ enum Place {
     Header,
     Cookie,
     Url,
+    /// Among the protocols that a WebSocket offers, since pages can set no header of it but that.
+    Protocol,
 }
 
 impl Place {
@@ -278,6 +310,7 @@ struct Presented<'a> {
     bearer: Option<&'a str>,
     cookies: Vec<String>,
     url: Option<String>,
+    protocols: Vec<String>,
     status_keys: Vec<String>,
 }
 
@@ -286,7 +319,8 @@ impl Presented<'_> {
         let bearer = self.bearer.map(|token| (Place::Header, token));
         let cookies = self.cookies.iter().map(|token| (Place::Cookie, token.as_str()));
         let url = self.url.as_deref().map(|token| (Place::Url, token));
-        bearer.into_iter().chain(cookies).chain(url).filter(|(_, token)| !token.is_empty())
+        let protocols = self.protocols.iter().map(|token| (Place::Protocol, token.as_str()));
+        bearer.into_iter().chain(cookies).chain(url).chain(protocols).filter(|(_, token)| !token.is_empty())
     }
 }
 
@@ -302,6 +336,21 @@ fn query_parameter(uri: &Uri, name: &str) -> Option<String> {
     let pairs = form_urlencoded::parse(uri.query()?.as_bytes());
     pairs.into_iter().filter(|(given, _)| given == name).last().map(|(_, value)| value.into_owned())
 }
+
+/// The protocols that a WebSocket offers.
+pub fn socket_protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim)
+}
+
+fn is_upgrade(headers: &HeaderMap) -> bool {
+    let protocol = headers.get(header::UPGRADE).and_then(|protocol| protocol.to_str().ok());
+    protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
+}
+
+/// Why a WebSocket is to be closed as soon as it is open.
+#[derive(Debug, Clone, Copy)]
+pub struct NotAdmitted(pub &'static str);
 
 /// How somebody came through, to be asked again.
 #[derive(Clone)]

@@ -100,6 +100,6 @@ async fn version(State(agent): State<Arc<Agent>>) -> Json<VersionView> {
         latest: version,
         update_available: false,
         python: None,
-        agent_backend: agent.runner_name(),
+        agent_backend: agent.kind(),
     })
 }

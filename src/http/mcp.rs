@@ -417,7 +417,10 @@ fn no_server(name: &str) -> Refusal {
 }
 
 /// Does work to its end although the client may go away: what is stored and what runs have to agree.
-async fn to_the_end<T: Send + 'static>(
+///
+/// # Errors
+/// 500 if the work panicked.
+pub async fn to_the_end<T: Send + 'static>(
     tasks: &TaskTracker,
     work: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, ApiError> {

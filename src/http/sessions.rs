@@ -18,7 +18,9 @@ use std::sync::Arc;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use view::{HitView, MessageView, SearchView, SessionPageView, SessionView};
+use view::{HitView, SearchView, SessionPageView, SessionView};
+
+pub use view::MessageView;
 
 /// Routes under `/api` and `/api/v1`.
 pub fn routes() -> OpenApiRouter<AppState> {

@@ -1,47 +1,82 @@
 //! What stays open: not too much of it, and not for longer than the credential it was opened with.
 
 use super::error::ApiError;
+use super::feed::Feed;
 use super::tally::{Held, Tally};
 use crate::domain::auth::service::{Proven, Tokens};
-use crate::domain::event::Event;
-use crate::ports::events::{EventBus, Heard};
-use axum::http::{HeaderName, HeaderValue};
-use axum::response::sse::{self, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::Response;
 use futures_core::Stream;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// How many event streams may be open at once.
-const MAX_STREAMS: usize = 64;
+/// How many event streams may be open at once, and how many of them one credential may hold, so that none takes them all.
+const STREAMS: (usize, usize) = (576, 512);
 
-/// How many of them one credential may hold, so that none takes them all.
-const MAX_OF_ONE: usize = 16;
+/// The same of WebSockets. All of these together are fewer than the connections that may be open, so that there is always
+/// one left for a request.
+const SOCKETS: (usize, usize) = (240, 208);
 
 /// How often an open stream asks whether its credential is still good although nobody said that one was revoked: it may
 /// have ended, or been revoked by another program.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How often a quiet stream says that it is alive.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// What it says then: a comment.
+const ALIVE: Bytes = Bytes::from_static(b":\n\n");
+
 /// The open streams.
 #[derive(Clone)]
 pub struct Streams {
+    followed: Places,
+    sockets: Places,
+    tokens: Arc<Tokens>,
+    feed: Feed,
+    stop: CancellationToken,
+}
+
+/// So many may be open, and so many of them by one.
+#[derive(Clone)]
+struct Places {
     permits: Arc<Semaphore>,
     /// How many each credential holds.
     held: Tally,
-    tokens: Arc<Tokens>,
-    events: Arc<dyn EventBus>,
-    stop: CancellationToken,
+    of_one: usize,
+}
+
+impl Places {
+    fn new((all, of_one): (usize, usize)) -> Self {
+        Self { permits: Arc::new(Semaphore::new(all)), held: Tally::default(), of_one }
+    }
+
+    fn take(&self, proven: &Proven) -> Option<OpenStream> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        let held = self.held.take(proven.principal.key(), self.of_one)?;
+        Some(OpenStream { _held: held, _permit: permit })
+    }
+}
+
+/// Why something that is open has to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The server stops.
+    Stopping,
+    /// The credential is no longer good.
+    Revoked,
 }
 
 impl Streams {
     /// Streams that end with `stop`.
     #[must_use]
-    pub fn new(tokens: Arc<Tokens>, events: Arc<dyn EventBus>, stop: CancellationToken) -> Self {
-        Self { permits: Arc::new(Semaphore::new(MAX_STREAMS)), held: Tally::default(), tokens, events, stop }
+    pub fn new(tokens: Arc<Tokens>, feed: Feed, stop: CancellationToken) -> Self {
+        Self { followed: Places::new(STREAMS), sockets: Places::new(SOCKETS), tokens, feed, stop }
     }
 
     /// Opens a stream for `proven`. It is open until what this gives is dropped.
@@ -49,52 +84,58 @@ impl Streams {
     /// # Errors
     /// 503 if too many are open.
     pub fn open(&self, proven: &Proven) -> Result<OpenStream, ApiError> {
-        let too_many =
-            || ApiError::busy("Too many event streams are open; close one, or read /api/v1/agent/status instead");
-        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| too_many())?;
-        let held = self.held.take(proven.principal.key(), MAX_OF_ONE).ok_or_else(too_many)?;
-        Ok(OpenStream { _held: held, _permit: permit })
+        let too_many = "Too many event streams are open; close one, or read /api/v1/agent/status instead";
+        self.followed.take(proven).ok_or_else(|| ApiError::busy(too_many))
     }
 
-    /// The answer that sends `frames`, with a comment whenever it was quiet for as long as `keep_alive`. It ends when the
-    /// server stops, or the credential of `proven` is no longer good.
-    pub fn answer(
-        self,
-        frames: impl Stream<Item = sse::Event> + Send + 'static,
-        keep_alive: Duration,
-        proven: Proven,
-    ) -> Response {
-        let frames = frames.map(Ok::<_, Infallible>).take_until(Box::pin(self.ended(proven)));
-        let mut response = Sse::new(frames).keep_alive(KeepAlive::new().interval(keep_alive)).into_response();
-        // Proxies such as nginx would otherwise gather events until a buffer is full.
-        response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-        response
+    /// Opens a WebSocket for `proven`. It is open until what this gives is dropped. `None` if too many are.
+    #[must_use]
+    pub fn open_socket(&self, proven: &Proven) -> Option<OpenStream> {
+        self.sockets.take(proven)
     }
 
-    /// Waits until a stream that `proven` opened has to end: the server stops, or the credential is no longer good.
-    async fn ended(self, proven: Proven) {
-        let mut events = self.events.subscribe();
+    /// The answer that sends `frames` until the server stops, or the credential of `proven` is no longer good.
+    pub fn answer(&self, frames: impl Stream<Item = Bytes> + Send + 'static, proven: Proven) -> Response {
+        let ended = self.clone().ended(proven);
+        answer(frames.take_until(Box::pin(ended)))
+    }
+
+    /// Waits until what `proven` opened has to end.
+    pub async fn ended(self, proven: Proven) -> End {
+        // Before the first look, so that no change falls between the two.
+        let mut changes = self.feed.credentials();
         let lost = async {
             loop {
+                changes.borrow_and_update();
                 // A storage that does not answer is no reason to believe that the credential is still good.
                 if !self.tokens.still_holds(&proven).await.unwrap_or(false) {
                     return;
                 }
-                let told = async {
-                    while let Some(heard) = events.next().await {
-                        if matches!(heard, Heard::Event(Event::CredentialsChanged) | Heard::Missed(_)) {
-                            return;
-                        }
-                    }
-                };
-                let _ = tokio::time::timeout(LOOK, told).await;
+                let _ = tokio::time::timeout(LOOK, changes.changed()).await;
             }
         };
         tokio::select! {
-            () = self.stop.cancelled() => {}
-            () = lost => {}
+            () = self.stop.cancelled() => End::Stopping,
+            () = lost => End::Revoked,
         }
     }
+}
+
+/// The answer that sends `frames`, with a comment whenever it was quiet for a while.
+pub fn answer(frames: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+    let frames = stream::unfold(Box::pin(frames), |mut frames| async move {
+        match tokio::time::timeout(KEEP_ALIVE, frames.next()).await {
+            Ok(frame) => frame.map(|frame| (frame, frames)),
+            Err(_) => Some((ALIVE, frames)),
+        }
+    });
+    let mut response = Response::new(Body::from_stream(frames.map(Ok::<_, Infallible>)));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Proxies such as nginx would otherwise gather events until a buffer is full.
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
 }
 
 /// A stream that is open.

@@ -28,10 +28,13 @@ enum Access {
 use Access::{Any, Open, Status};
 
 const ADMIN: Access = Access::Scope("admin");
+const CHAT: Access = Access::Scope("chat");
 const SESSIONS: Access = Access::Scope("sessions");
+const SETTINGS_READ: Access = Access::Scope("settings:read");
+const SETTINGS_WRITE: Access = Access::Scope("settings:write");
 
 /// What every operation should want; `*` stands for both prefixes. Written by hand: a change here is a decision, not a detail.
-const WANTED: [(Access, &str); 57] = [
+const WANTED: [(Access, &str); 68] = [
     (Open, "GET /healthz"),
     (Open, "GET /readyz"),
     (Open, "POST /webhook/inbound/{name}"),
@@ -85,12 +88,26 @@ const WANTED: [(Access, &str); 57] = [
     (Open, "GET */mcp/oauth/callback"),
     (Open, "GET /api/v1/mcp/oauth/client.json"),
     (Any, "GET /api/v1/events/stream"),
+    (CHAT, "POST /api/v1/chat"),
+    (CHAT, "POST /api/v1/chat/stream"),
+    (CHAT, "POST /api/v1/chat/stop"),
+    (CHAT, "POST /api/v1/plan/approve"),
+    (CHAT, "POST /api/v1/plan/reject"),
+    (SETTINGS_READ, "GET */settings"),
+    (SETTINGS_WRITE, "PUT */settings"),
+    (SETTINGS_READ, "GET */backends"),
+    (ADMIN, "POST */backends/install"),
+    (ADMIN, "POST /api/v1/backends/check"),
+    (ADMIN, "GET */backends/ollama-models"),
     // Not in the document: pages and their files.
     (Open, "GET /"),
     (Open, "GET /favicon.ico"),
     (Open, "GET /static/pawport.js"),
     (Open, "GET /api/v1/oauth/authorize"),
 ];
+
+/// How many of them are in the document.
+const DOCUMENTED: usize = WANTED.len() - 4;
 
 /// Pages that are closed.
 const CLOSED_PAGES: [&str; 3] = ["/api/v1/docs", "/api/v1/docs/", "/api/v1/docs/index.html"];
@@ -130,6 +147,9 @@ fn access_of(operation: &Operation) -> Access {
         (None, 3) if scopes_of("status_key").is_some() => Status,
         (Some(scope), 2) if scope == "admin" => ADMIN,
         (Some(scope), 2) if scope == "sessions" => SESSIONS,
+        (Some(scope), 2) if scope == "chat" => CHAT,
+        (Some(scope), 4) if scope == "settings:read" => SETTINGS_READ,
+        (Some(scope), 2) if scope == "settings:write" => SETTINGS_WRITE,
         _ => panic!("{}: {alternatives:?}", operation.id),
     }
 }
@@ -137,7 +157,7 @@ fn access_of(operation: &Operation) -> Access {
 /// Every route there is: the documented ones and the pages. Those that end sessions or use codes up come last.
 fn routes() -> Vec<Route> {
     let mut routes: Vec<_> = operations().iter().map(Route::of).collect();
-    let pages = WANTED.iter().skip(53).map(|(access, name)| (*access, name.trim_start_matches("GET ")));
+    let pages = WANTED.iter().skip(DOCUMENTED).map(|(access, name)| (*access, name.trim_start_matches("GET ")));
     let closed = CLOSED_PAGES.map(|path| (Any, path));
     routes.extend(pages.chain(closed).map(|(access, path)| Route::new("GET", path.to_owned(), access)));
     routes.sort_by_key(|route| route.path.ends_with("/logout") || route.path.ends_with("/auth/session"));
@@ -149,7 +169,8 @@ fn every_operation_wants_what_it_should() {
     let name = |operation: &Operation| format!("{} {}", operation.method, operation.path);
     let described: BTreeMap<_, _> = operations().iter().map(|it| (name(it), format!("{:?}", access_of(it)))).collect();
     let families = |name: &str| ["/api", "/api/v1"].map(|family| name.replace('*', family));
-    let wanted = WANTED.iter().take(53).flat_map(|(access, it)| families(it).map(|name| (name, format!("{access:?}"))));
+    let wanted =
+        WANTED.iter().take(DOCUMENTED).flat_map(|(access, it)| families(it).map(|name| (name, format!("{access:?}"))));
     assert_eq!(described, wanted.collect());
 }
 
@@ -220,8 +241,13 @@ impl Rights {
             }
             _ if route.access == Open => Outcome::Passed,
             Self::Scopes(scopes, subject) => match route.access {
-                Access::Scope(wanted) if !scopes.contains(&wanted) && !scopes.contains(&"admin") => {
-                    Outcome::Refused(403, format!("{subject} required scope: {wanted}"))
+                Access::Scope(wanted) => {
+                    // Who may change settings may read them.
+                    let enough: &[&str] =
+                        if wanted == "settings:read" { &["settings:read", "settings:write"] } else { &[wanted] };
+                    let is_enough = scopes.iter().any(|scope| *scope == "admin" || enough.contains(scope));
+                    let refusal = || format!("{subject} required scope: {}", enough.join(" or "));
+                    if is_enough { Outcome::Passed } else { Outcome::Refused(403, refusal()) }
                 }
                 _ => Outcome::Passed,
             },

@@ -58,7 +58,7 @@ async fn an_idle_agent_says_how_long_it_has_been_there() {
 
 #[tokio::test]
 async fn a_turn_is_shown_step_by_step() {
-    let script = Script::new().pause().tool_started("ls").pause().tool_finished().pause().text("done").pause();
+    let script = Script::new().pause().tool_started("ls").pause().tool_finished("ls", "").pause().text("done").pause();
     let (app, agent) = app_with([script]);
     app.say("webhook_ci", Role::User, "How many files are there?").await;
     ask(&app, "ci", "Count them").await;

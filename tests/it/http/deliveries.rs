@@ -314,6 +314,7 @@ async fn an_agent_that_fails_leaves_its_reason_in_the_session() {
       "metadata": {
         "agent": "scripted",
         "error": true,
+        "incomplete": true,
         "request_id": "01a206b4-7b08-7c76-94ec-fd7b0b623b80"
       },
       "role": "assistant",

@@ -90,7 +90,7 @@ async fn the_secret_of_a_slot_opens_nothing_but_the_slot() {
 async fn who_has_no_credentials_does_not_learn_which_paths_and_methods_exist() {
     let app = TestApp::new();
     for path in
-        ["/api", "/api/", "/api/v1", "/api/v2/sessions", "/nope", "/a/b/c", "/api/nope", "/api/v1/nope?x=1", "/ws"]
+        ["/api", "/api/", "/api/v1", "/api/v2/sessions", "/nope", "/a/b/c", "/api/nope", "/api/v1/nope?x=1", "/wss"]
     {
         for name in METHODS.map(method) {
             let (anonymous, user) = (app.anonymous(), app.token_user());

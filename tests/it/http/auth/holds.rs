@@ -47,7 +47,7 @@ async fn one_credential_cannot_take_all_streams() {
     let key = key(&app, &[]).await;
     let greedy = app.user_with(&key.token);
     let mut open = Vec::new();
-    for _ in 0..16 {
+    for _ in 0..512 {
         let stream = greedy.open(STREAM).await;
         assert_eq!(stream.status, 200);
         open.push(stream);
