@@ -4,10 +4,13 @@
 //! different parts. There is no global.
 
 mod backup;
+mod chat;
 mod connections;
+mod doctor;
 mod import;
 mod mcp;
 mod migrate;
+mod ollama;
 mod pair;
 mod progress;
 mod running;
@@ -18,7 +21,9 @@ mod workers;
 
 use crate::adapters::mcp_supervision::{self, Supervision};
 use crate::adapters::presets;
-use crate::domain::agent::service::{Agent, AgentLimits};
+use crate::domain::agent::choice::AgentSettings;
+use crate::domain::agent::service::chat::Chats;
+use crate::domain::agent::service::{Agent, AgentLimits, AgentParts};
 use crate::domain::audit::service::Audit;
 use crate::domain::auth::login::SessionTtl;
 use crate::domain::auth::rate;
@@ -31,23 +36,31 @@ use crate::domain::mcp::connect::Budgets;
 use crate::domain::mcp::service::{McpAdapters, McpServers};
 use crate::domain::readiness::service::Readiness;
 use crate::domain::session::service::Sessions;
+use crate::domain::settings::service::{Settings as RuntimeSettings, SettingsParts};
 use crate::domain::webhook::service::Webhooks;
 use crate::http::client::Policy;
+use crate::http::feed::Feed;
 use crate::http::rate_limit::RateLimits;
 use crate::http::streams::Streams;
 use crate::http::{AppState, PublicUrl};
-use crate::ports::agent::AgentRunner;
+use crate::ports::agent::Agents;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::ports::events::EventBus;
 use crate::ports::mcp::{McpAuthorizer, McpConnector};
 use crate::ports::store::Stores;
+use crate::ports::timer::Timer;
 use axum::Router;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use backup::{RestoreOptions, backup, restore};
+pub use chat::{ChatOptions, chat};
+pub use doctor::doctor;
 pub use import::{ImportOptions, import};
 pub use mcp::{McpTarget, call_mcp_tool, list_mcp_servers, list_mcp_tools, test_mcp_server};
 pub use migrate::{migrate, pending};
@@ -66,8 +79,10 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
     /// Who is told what changes.
     pub events: Arc<dyn EventBus>,
-    /// Who answers.
-    pub runner: Arc<dyn AgentRunner>,
+    /// Who can answer.
+    pub agents: Arc<dyn Agents>,
+    /// Lets time pass.
+    pub timer: Arc<dyn Timer>,
     /// The master token.
     pub master: MasterToken,
     /// Reaches MCP servers.
@@ -82,6 +97,10 @@ pub struct Parts {
 pub struct Settings {
     /// The agent's limits.
     pub limits: AgentLimits,
+    /// Who answers and how, unless the user chose otherwise.
+    pub agent: AgentSettings,
+    /// Where the server listens, as it is shown.
+    pub address: SocketAddr,
     /// Where others reach the server, without a slash at the end.
     pub public_url: String,
     /// Names, proxies and pages.
@@ -106,6 +125,7 @@ pub struct App {
     logins: Arc<Logins>,
     apps: Arc<Apps>,
     mcp: Arc<McpServers>,
+    settings: Arc<RuntimeSettings>,
     stop: CancellationToken,
     /// Ends the connections to MCP servers: after the work that may use them.
     mcp_stop: CancellationToken,
@@ -115,8 +135,10 @@ impl App {
     /// Puts an app together. Its event streams end when `stop` is cancelled.
     #[must_use]
     pub fn build(settings: Settings, parts: Parts, stop: CancellationToken) -> Self {
-        let Parts { stores, clock, entropy, events, runner, master, mcp_connector, mcp_authorizer, tasks } = parts;
+        let Parts { stores, clock, entropy, events, agents, timer, master, mcp_connector, mcp_authorizer, tasks } =
+            parts;
         let audit = Arc::new(Audit::new(Arc::clone(&stores.audit), Arc::clone(&clock), Arc::clone(&entropy)));
+        let chosen = runtime_settings(&settings, &stores, &agents, &events, &audit);
         let tokens = Arc::new(Tokens::new(
             master,
             settings.status_key,
@@ -133,15 +155,6 @@ impl App {
             Arc::clone(&clock),
             Arc::clone(&entropy),
             settings.session_ttl,
-        ));
-        let agent = Arc::new(Agent::new(
-            stores.turns,
-            runner,
-            Arc::clone(&events),
-            Arc::clone(&audit),
-            Arc::clone(&clock),
-            Arc::clone(&entropy),
-            settings.limits,
         ));
         let apps = Arc::new(Apps::new(
             Arc::clone(&tokens),
@@ -173,7 +186,25 @@ impl App {
             presets::all(),
             settings.mcp_test_budgets,
         ));
+        let agent = Arc::new(Agent::new(AgentParts {
+            turns: stores.turns,
+            sessions: Arc::clone(&stores.sessions),
+            agents,
+            settings: Arc::clone(&chosen),
+            mcp: Arc::clone(&mcp),
+            events: Arc::clone(&events),
+            audit: Arc::clone(&audit),
+            clock: Arc::clone(&clock),
+            timer,
+            entropy: Arc::clone(&entropy),
+            limits: settings.limits,
+        }));
+        let sessions =
+            Arc::new(Sessions::new(stores.sessions, Arc::clone(&audit), Arc::clone(&clock), Arc::clone(&entropy)));
+        let feed = Feed::new(Arc::clone(&events), Arc::clone(&mcp), tasks.clone(), stop.clone(), clock.now());
+        let chats = Chats::new(Arc::clone(&agent), Arc::clone(&sessions), Arc::clone(&chosen), Arc::clone(&entropy));
         let state = AppState {
+            chats: Arc::new(chats),
             apps: Arc::clone(&apps),
             tokens: Arc::clone(&tokens),
             logins: Arc::clone(&logins),
@@ -186,23 +217,19 @@ impl App {
             )),
             policy: Arc::new(settings.policy),
             limits: Arc::new(RateLimits::new(&settings.rate_limits)),
-            sessions: Arc::new(Sessions::new(
-                stores.sessions,
-                Arc::clone(&audit),
-                Arc::clone(&clock),
-                Arc::clone(&entropy),
-            )),
+            sessions,
             webhooks: Arc::new(Webhooks::new(stores.webhooks, Arc::clone(&agent), Arc::clone(&audit), clock, entropy)),
             mcp: Arc::clone(&mcp),
+            settings: Arc::clone(&chosen),
             tasks,
             agent: Arc::clone(&agent),
             audit,
             readiness: Arc::new(Readiness::new(stores.probe)),
-            streams: Streams::new(Arc::clone(&tokens), Arc::clone(&events), stop.clone()),
-            events,
+            streams: Streams::new(Arc::clone(&tokens), feed.clone(), stop.clone()),
+            feed,
             public_url: PublicUrl(settings.public_url.into()),
         };
-        Self { router: crate::http::router(state), agent, tokens, logins, apps, mcp, stop, mcp_stop }
+        Self { router: crate::http::router(state), agent, tokens, logins, apps, mcp, settings: chosen, stop, mcp_stop }
     }
 
     /// The router, for tests that call it without a socket.
@@ -216,9 +243,50 @@ impl App {
         Arc::clone(&self.mcp)
     }
 
+    /// What the user chose. To be loaded before the server runs.
+    #[must_use]
+    pub fn settings(&self) -> Arc<RuntimeSettings> {
+        Arc::clone(&self.settings)
+    }
+
     /// The agent, for tests that answer turns by hand.
     #[must_use]
     pub fn agent(&self) -> Arc<Agent> {
         Arc::clone(&self.agent)
     }
+}
+
+/// What the user chooses, over what configuration says.
+fn runtime_settings(
+    settings: &Settings,
+    stores: &Stores,
+    agents: &Arc<dyn Agents>,
+    events: &Arc<dyn EventBus>,
+    audit: &Arc<Audit>,
+) -> Arc<RuntimeSettings> {
+    Arc::new(RuntimeSettings::over(SettingsParts {
+        configured: settings.agent.clone(),
+        server: server_settings(settings),
+        store: Arc::clone(&stores.settings),
+        agents: Arc::clone(agents),
+        events: Arc::clone(events),
+        audit: Arc::clone(audit),
+    }))
+}
+
+/// What configuration says of the server, by the names that settings have.
+fn server_settings(settings: &Settings) -> Map<String, Value> {
+    let Settings { policy, limits, address, .. } = settings;
+    // A burst is what a client may ask in the first minute.
+    let per_key = settings.rate_limits.key.map_or(0, |limit| limit.burst.get());
+    let value = json!({
+        "web_host": address.ip().to_string(),
+        "web_port": address.port(),
+        "api_cors_allowed_origins": policy.cors_origins.iter().collect::<BTreeSet<_>>(),
+        "session_token_ttl_hours": settings.session_ttl.duration().as_secs() / 3600,
+        "api_rate_limit_per_key": per_key,
+        "max_concurrent_conversations": limits.max_concurrent,
+        "localhost_auth_bypass": policy.localhost_auth_bypass,
+    });
+    value.as_object().cloned().unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! Taking connections: not too many, none that dawdles, and none that is cut off when the server stops.
 
 use crate::domain::network::network_of;
-use crate::http::client::Connection;
+use crate::http::client::{Connection, Seat};
 use crate::http::tally::Tally;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -11,7 +11,6 @@ use axum::{Extension, Router};
 use http_body_util::BodyExt;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use std::io;
 use std::sync::Arc;
@@ -24,9 +23,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Layer;
 
-/// How many connections are open at once, which keeps us below the 1,024 files that a process may commonly open, and bounds
-/// what strangers can make us hold in memory: a head and a body each. Who comes then waits in the system's queue.
-const MAX_CONNECTIONS: usize = 512;
+/// How many connections are open at once, those that became WebSockets included, which keeps us below the 1,024 files that a
+/// process may commonly open, and bounds what strangers can make us hold in memory: a head and a body each. Who comes then
+/// waits in the system's queue. More than all event streams and WebSockets together, so that requests always find room.
+const MAX_CONNECTIONS: usize = 832;
 
 /// How many of them one address may have open, so that one stranger does not take them all. A proxy on this machine speaks for
 /// many, so loopback addresses are not counted.
@@ -53,7 +53,6 @@ pub async fn serve_connections(listener: TcpListener, router: Router, stop: Canc
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let requests = TaskTracker::new();
     let router = router.layer(from_fn_with_state(requests.clone(), count));
-    let open = GracefulShutdown::new();
     let tally = Tally::default();
     let mut connections = JoinSet::new();
     loop {
@@ -75,19 +74,31 @@ pub async fn serve_connections(listener: TcpListener, router: Router, stop: Canc
             tracing::debug!(peer = %ends.peer.ip(), "a connection was refused: the address has too many open");
             continue;
         };
-        let service = TowerToHyperService::new(Extension(ends).layer(router.clone()));
+        let seat = Seat(Arc::new((permit, place)));
+        let router = Extension(seat.clone()).layer(router.clone());
+        let service = TowerToHyperService::new(Extension(ends).layer(router));
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(WRITE_TIME));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
             .max_buf_size(HEAD_BYTES)
-            .serve_connection(TokioIo::new(Box::pin(stream)), service);
-        let connection = open.watch(connection);
+            .serve_connection(TokioIo::new(Box::pin(stream)), service)
+            .with_upgrades();
+        let stop = stop.clone();
         connections.spawn(async move {
-            let _held = (permit, place);
+            let _held = seat;
+            let mut connection = std::pin::pin!(connection);
+            let ended = tokio::select! {
+                ended = &mut connection => ended,
+                () = stop.cancelled() => {
+                    // What is being answered is answered to the end.
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
             // What fails here is the client's or the network's: it went away, or did not speak HTTP.
-            if let Err(error) = connection.await {
+            if let Err(error) = ended {
                 tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
             }
         });
@@ -98,8 +109,9 @@ pub async fn serve_connections(listener: TcpListener, router: Router, stop: Canc
         requests.wait().await;
         tokio::time::sleep(LAST_BYTES_TIME).await;
     };
+    let ended = async { while connections.join_next().await.is_some() {} };
     tokio::select! {
-        () = open.shutdown() => {}
+        () = ended => {}
         () = answered => {}
     }
 }

@@ -236,6 +236,9 @@ impl Label {
                 format!("sign-in to {}", sign_in.server.as_str()),
                 "the server of that name here is at another address",
             ),
+            Item::Setting(setting) => {
+                Self::Named(format!("setting {}", setting.name), "it is set here to something else")
+            }
             Item::Audit(_) | Item::Kept(_) => Self::Nothing,
         }
     }

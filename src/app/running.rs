@@ -14,7 +14,7 @@ use std::time::Duration;
 /// The server that runs with a data directory.
 pub(super) struct RunningServer {
     client: reqwest::Client,
-    base: String,
+    origin: String,
     token: AccessToken,
     data_dir: PathBuf,
 }
@@ -35,13 +35,23 @@ impl RunningServer {
         )?;
         // The token goes to this machine and nowhere else, whatever the environment says about proxies.
         let client = reqwest::Client::builder().no_proxy().timeout(patience).build()?;
-        let base = format!("http://{}/api/v1", on_this_machine(address));
-        Ok(Self { client, base, token, data_dir: config.data_dir.clone() })
+        let origin = format!("http://{}", on_this_machine(address));
+        Ok(Self { client, origin, token, data_dir: config.data_dir.clone() })
     }
 
     /// A request to one of its routes, such as `/mcp/status`.
     pub(super) fn request(&self, method: Method, route: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{route}", self.base)).bearer_auth(self.token.expose())
+        self.client.request(method, format!("{}/api/v1{route}", self.origin)).bearer_auth(self.token.expose())
+    }
+
+    /// Where it listens, as an origin.
+    pub(super) fn address(&self) -> &str {
+        &self.origin
+    }
+
+    /// A request to a route outside of the API, such as `/readyz`.
+    pub(super) fn root_request(&self, method: Method, route: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{route}", self.origin))
     }
 
     /// Sends a request; gives the answer, whatever its status, unless the token is not the server's.

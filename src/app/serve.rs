@@ -2,12 +2,12 @@
 
 use super::connections::serve_connections;
 use super::shutdown::Shutdown;
-use super::{App, Parts, Settings, secrets, workers};
-use crate::adapters::agents::builtin::BuiltinAgent;
+use super::{App, Parts, Settings, ollama, secrets, workers};
+use crate::adapters::agents::{self, AllAgents};
 use crate::adapters::data_dir::credential_file::CredentialFile;
 use crate::adapters::data_dir::{DataDir, Lock};
 use crate::adapters::events::BroadcastEvents;
-use crate::adapters::host::{OsEntropy, SystemClock, reachable};
+use crate::adapters::host::{OsEntropy, SystemClock, SystemTimer, reachable};
 use crate::adapters::in_memory::InMemoryStorage;
 use crate::adapters::mcp::sign_in::OAuthSignIns;
 use crate::adapters::mcp::{self, RmcpConnector};
@@ -66,12 +66,15 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     ));
     let processes = open_processes(&config)?;
     let http = mcp::http_client().context("cannot prepare connections to MCP servers")?;
+    let to_models = agents::http_client().context("cannot prepare connections to models")?;
+    let all_agents = AllAgents::new(to_models, processes.clone());
     let connector = RmcpConnector::new(processes, http, Arc::clone(&sign_ins) as _, tracker.clone());
     let parts = Parts {
         stores,
         clock,
         events: Arc::new(BroadcastEvents::default()),
-        runner: Arc::new(BuiltinAgent),
+        agents: Arc::new(all_agents),
+        timer: Arc::new(SystemTimer),
         master,
         entropy,
         mcp_connector: Arc::new(connector),
@@ -80,6 +83,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     };
     let public_url = settings.public_url.clone();
     let app = App::build(settings, parts, shutdown.soft.clone());
+    app.settings.load().await.context("the settings cannot be read")?;
     let resumed = app.agent.recover().await.context("the turns left by the last run cannot be taken up")?;
     if resumed > 0 {
         tracing::info!(resumed, "taking up turns that were being answered when the server ended");
@@ -98,6 +102,12 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
     data_dir.keep_address(address)?;
     announce(address, &public_url, &config);
+    if config.agent.kind.is_none() {
+        let (settings, command) = (app.settings(), config.clone());
+        let stop = shutdown.soft.clone();
+        let hint = async move { ollama::hint(settings, ollama::ADDRESS, |rest| command.command(rest)).await };
+        tracker.spawn(async move { stop.run_until_cancelled(hint).await });
+    }
     // Not on the tracker: it takes signals for as long as something is waited for.
     TaskTracker::new().spawn(signals_until_stopped(signals, shutdown.clone()));
     let end = run(app, listener, tracker, shutdown.clone(), config.shutdown_timeout).await;
@@ -138,6 +148,8 @@ fn warn_of_strangers(config: &Config, address: SocketAddr) {
 fn settings(config: &Config, address: SocketAddr) -> Settings {
     let public_url = || format!("http://{}", SocketAddr::new(reachable(address.ip()), address.port()));
     Settings {
+        agent: config.agent.settings(),
+        address: SocketAddr::new(config.host, address.port()),
         limits: AgentLimits { max_concurrent: config.max_concurrent, queue_capacity: config.queue_capacity as u64 },
         public_url: config.public_url.clone().unwrap_or_else(public_url),
         policy: Policy {
@@ -235,7 +247,7 @@ pub async fn run(
     shutdown: Shutdown,
     deadline: Duration,
 ) -> Result<(), RunError> {
-    let App { router, agent, tokens, logins, apps, mcp: _, stop, mcp_stop } = app;
+    let App { router, agent, tokens, logins, apps, mcp: _, settings: _, stop, mcp_stop } = app;
     let mut server = tracker.spawn(serve_connections(listener, router, stop.clone()));
     let mut answering = tracker.spawn(workers::answer_turns(Arc::clone(&agent), stop.clone()));
     tracker.spawn(workers::clean_up(Arc::clone(&agent), logins, apps, stop.clone()));

@@ -2,6 +2,7 @@
 
 use crate::domain::import::Item;
 use crate::domain::mcp::parts::Parts;
+use crate::domain::settings::StoredValue;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
@@ -27,8 +28,16 @@ pub(super) fn weight(item: &Item) -> (usize, usize) {
             let texts = pairs.chain(&arguments).chain([&command, &url]);
             (1, texts.map(String::len).sum())
         }
+        Item::Setting(setting) => (1, setting_bytes(&setting.value)),
         Item::McpSignIn(sign_in) => (1, sign_in.grant.expose_secret().len()),
         Item::Webhook(_) | Item::ApiKey(_) => (1, 0),
+    }
+}
+
+fn setting_bytes(value: &StoredValue) -> usize {
+    match value {
+        StoredValue::Plain(value) => bytes(value),
+        StoredValue::Secret { text, .. } => text.expose_secret().len(),
     }
 }
 

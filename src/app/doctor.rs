@@ -1,0 +1,216 @@
+//! Saying what is wrong, and what to do about it.
+
+use super::migrate::pending;
+use super::running::RunningServer;
+use crate::adapters::agents::{self, AllAgents};
+use crate::adapters::data_dir::DataDir;
+use crate::adapters::host::SystemTimer;
+use crate::adapters::process::Processes;
+use crate::config::{Config, DatabaseUrl, inherited_by_children};
+use crate::domain::agent::service::check::{AgentCheck, check};
+use anyhow::ensure;
+use reqwest::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long a model may take, and some more: see [`crate::domain::agent::service::check`].
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// What one look found.
+enum Finding {
+    /// It is as it should be.
+    Fine(String),
+    /// It works, and could be better.
+    Hint(String),
+    /// It does not work.
+    Wrong(String),
+}
+
+/// What was looked at, and what was found.
+struct Report(Vec<(&'static str, Finding)>);
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (what, finding) in &self.0 {
+            let (mark, text) = match finding {
+                Finding::Fine(text) => ("ok   ", text),
+                Finding::Hint(text) => ("hint ", text),
+                Finding::Wrong(text) => ("WRONG", text),
+            };
+            writeln!(f, "{mark}  {what:13}  {text}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks at everything that has to work, and gives what was found.
+///
+/// # Errors
+/// If something is wrong; the text says what, beside what is right.
+pub async fn doctor(config: &Config) -> anyhow::Result<String> {
+    let mut report = Report(vec![("configuration", Finding::Fine("is valid".to_owned()))]);
+    let mut add = |what, finding| report.0.push((what, finding));
+    let server = match DataDir::address(&config.data_dir) {
+        Ok(Some(_)) => RunningServer::find(config, PATIENCE).await,
+        Ok(None) => Err(anyhow::anyhow!("does not run; start it with {}", config.command("serve"))),
+        Err(error) => Err(error),
+    };
+    match server {
+        Err(why) => {
+            add("server", Finding::Hint(format!("{why:#}")));
+            add("storage", storage_at_rest(config).await);
+            add("agent", agent_of_configuration(config).await?);
+            add("MCP servers", Finding::Hint("are only known while the server runs".to_owned()));
+        }
+        Ok(server) => {
+            let health = server.send(server.request(Method::GET, "/version")).await;
+            add(
+                "server",
+                match &health {
+                    Ok(_) => Finding::Fine(format!("runs at {}", server.address())),
+                    Err(error) => Finding::Wrong(format!("{error:#}")),
+                },
+            );
+            if health.is_ok() {
+                add("storage", storage_in_use(&server).await);
+                add("agent", agent_in_use(&server).await);
+                add("MCP servers", mcp_servers(&server).await);
+            }
+        }
+    }
+    add("tunnel", tunnel());
+    let is_wrong = report.0.iter().any(|(_, finding)| matches!(finding, Finding::Wrong(_)));
+    ensure!(!is_wrong, "not everything works\n{report}");
+    Ok(report.to_string())
+}
+
+async fn storage_at_rest(config: &Config) -> Finding {
+    match &config.database_url {
+        DatabaseUrl::Memory => Finding::Hint("is in memory: everything is lost when the server stops".to_owned()),
+        DatabaseUrl::Sqlite(path) if !path.is_file() => {
+            Finding::Fine(format!("will be made at {} by the first start", path.display()))
+        }
+        _ => match pending(config).await {
+            Ok((_, 0)) => Finding::Fine(format!("{} is up to date", config.database_url)),
+            Ok((_, count)) => {
+                Finding::Hint(format!("{count} changes of the schema are to be made; the next start makes them"))
+            }
+            Err(error) => Finding::Wrong(format!("{error:#}")),
+        },
+    }
+}
+
+async fn storage_in_use(server: &RunningServer) -> Finding {
+    let answer = match server.send(server.root_request(Method::GET, "/readyz")).await {
+        Ok(answer) => answer,
+        Err(error) => return Finding::Wrong(format!("{error:#}")),
+    };
+    let is_ready = answer.status() == StatusCode::OK;
+    let said: Value = answer.json().await.unwrap_or_default();
+    match is_ready {
+        true => {
+            let text = |member: &str| said[member].as_str().unwrap_or("?").to_owned();
+            Finding::Fine(format!("{} answers; texts are searched with {}", text("storage"), text("search")))
+        }
+        false => Finding::Wrong(said["detail"].as_str().unwrap_or("is not ready").to_owned()),
+    }
+}
+
+/// What the server that runs found out about its agent.
+#[derive(Deserialize)]
+struct Checked {
+    agent: String,
+    model: String,
+    problem: Option<String>,
+    calls_tools: Option<bool>,
+}
+
+async fn agent_in_use(server: &RunningServer) -> Finding {
+    let asked = server.send(server.request(Method::POST, "/backends/check")).await;
+    let checked = match asked {
+        Ok(answer) => answer.json::<Checked>().await.map_err(anyhow::Error::new),
+        Err(error) => Err(error),
+    };
+    match checked {
+        Ok(checked) => found(&checked),
+        Err(error) => Finding::Wrong(format!("{error:#}")),
+    }
+}
+
+/// Settings that were changed while a server ran are in its database; here is what the configuration says.
+async fn agent_of_configuration(config: &Config) -> anyhow::Result<Finding> {
+    // Nothing is started here that would have to be noted, and what a server noted is not for us.
+    let ledger = tempfile::tempdir()?;
+    let processes = Processes::new(ledger.path().to_owned(), inherited_by_children())?;
+    let agents = AllAgents::new(agents::http_client()?, processes);
+    let AgentCheck { agent, model, problem, calls_tools } =
+        check(&agents, &SystemTimer, &config.agent.settings().choice).await;
+    Ok(found(&Checked { agent: agent.to_owned(), model, problem, calls_tools }))
+}
+
+fn found(checked: &Checked) -> Finding {
+    let Checked { agent, model, problem, calls_tools } = checked;
+    let with = if model.is_empty() { String::new() } else { format!(" with the model {model}") };
+    match (problem, calls_tools) {
+        (Some(problem), _) => Finding::Wrong(format!("{agent}{with}: {problem}")),
+        (None, Some(true)) => Finding::Fine(format!("{agent}{with} answers, and calls tools")),
+        (None, Some(false)) => Finding::Hint(format!(
+            "{agent}{with} answers, but did not call a tool when it was asked to: tools of MCP servers may not be used. Choose a model that is made for tools"
+        )),
+        (None, None) if agent == "builtin" => {
+            Finding::Hint("no language model is connected; docs/agents.md says how to connect one".to_owned())
+        }
+        (None, None) => Finding::Fine(format!("{agent}{with} is ready")),
+    }
+}
+
+async fn mcp_servers(server: &RunningServer) -> Finding {
+    let statuses = match server.send(server.request(Method::GET, "/mcp/status")).await {
+        Ok(answer) => answer.json::<BTreeMap<String, Value>>().await.map_err(anyhow::Error::new),
+        Err(error) => Err(error),
+    };
+    let statuses = match statuses {
+        Ok(statuses) => statuses,
+        Err(error) => return Finding::Wrong(format!("{error:#}")),
+    };
+    let mut wrong = String::new();
+    let mut connected = 0;
+    for (name, status) in statuses.iter().filter(|(_, status)| status["enabled"] == true) {
+        match status["connected"] == true {
+            true => connected += 1,
+            false => {
+                let state = status["state"].as_str().unwrap_or("?");
+                let error = status["error"].as_str().unwrap_or_default();
+                let _ = write!(wrong, "\n                        {name} is {state}: {error}");
+            }
+        }
+    }
+    match (statuses.is_empty(), wrong.is_empty()) {
+        (true, _) => Finding::Fine("there are none; docs/mcp.md says how to add one".to_owned()),
+        (_, true) => Finding::Fine(format!("{connected} of {} are connected, the others switched off", statuses.len())),
+        _ => Finding::Wrong(format!("{connected} of {} are connected{wrong}", statuses.len())),
+    }
+}
+
+/// The program that makes this server reachable from elsewhere, if it is installed.
+fn tunnel() -> Finding {
+    let path = inherited_by_children().into_iter().find(|(name, _)| name == "PATH").map(|(_, value)| value);
+    let found = path.as_deref().and_then(|path| {
+        std::env::split_paths(path).map(|folder| folder.join("cloudflared")).find(|file| is_program(file))
+    });
+    match found {
+        Some(file) => Finding::Fine(format!("cloudflared is at {}", file.display())),
+        None => Finding::Hint(
+            "cloudflared is not installed; it is needed only to reach this server from elsewhere".to_owned(),
+        ),
+    }
+}
+
+fn is_program(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+}
