@@ -13,6 +13,10 @@ check: lint test
 test *words:
     cargo test --locked {{words}}
 
+# One turn with a real model, which is installed first: about a gigabyte
+real-model:
+    .ci/real-model
+
 # Formats the code
 fmt:
     cargo fmt

@@ -6,4 +6,5 @@ mod e2e;
 mod http;
 mod mcp;
 mod mcp_sign_in;
+mod models;
 mod support;

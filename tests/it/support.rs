@@ -10,13 +10,14 @@
 mod app;
 mod failing;
 pub mod mcp_servers;
+pub mod model_server;
 pub mod oauth_server;
 pub mod postgres;
 mod promises;
 mod response;
 mod user;
 
-pub use app::{MASTER_TOKEN, START, TestApp};
+pub use app::{MASTER_TOKEN, START, Served, TestApp};
 pub use failing::{FAULT, Failure};
 pub use promises::{Operation, operations};
 pub use response::{Response, Stream};

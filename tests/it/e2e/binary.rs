@@ -117,6 +117,12 @@ impl Program {
         self
     }
 
+    /// Gives it something to read from standard input.
+    pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
+        self.0.stdin(stdin);
+        self
+    }
+
     /// Gives it another standard output than one that is collected.
     pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
         self.0.stdout(stdout);

@@ -7,14 +7,17 @@ use axum::Router;
 use futures_util::FutureExt;
 use pawport::adapters::agents::builtin::BuiltinAgent;
 use pawport::adapters::events::BroadcastEvents;
-use pawport::adapters::fake::{FakeMcp, ManualClock, SeededEntropy};
+use pawport::adapters::fake::{FakeMcp, FixedAgent, ManualClock, SeededEntropy};
+use pawport::adapters::host::SystemTimer;
 use pawport::adapters::in_memory::InMemoryStorage;
-use pawport::app::{App, Parts, Settings};
+use pawport::app::{App, Parts, RunError, Settings, Shutdown};
+use pawport::domain::agent::choice::AgentSettings;
 use pawport::domain::agent::service::{Agent, AgentLimits};
 use pawport::domain::auth::login::SessionTtl;
 use pawport::domain::auth::rate::RateLimits;
 use pawport::domain::auth::service::MasterToken;
 use pawport::domain::auth::token::AccessToken;
+use pawport::domain::event::Event;
 use pawport::domain::mcp::connect::Budgets;
 use pawport::domain::session::{MessageText, Metadata, NewMessage, Role, SessionId};
 use pawport::domain::time::Timestamp;
@@ -25,9 +28,11 @@ use pawport::ports::entropy::Entropy;
 use pawport::ports::events::{EventBus, EventStream};
 use pawport::ports::store::Stores;
 use secrecy::SecretString;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -55,6 +60,37 @@ pub struct TestApp {
     pub stop: CancellationToken,
     /// Stands in for MCP servers.
     pub mcp: Arc<FakeMcp>,
+    tasks: TaskTracker,
+}
+
+/// An app that is served on a port of this machine, and answers turns.
+pub struct Served {
+    /// Where.
+    pub address: SocketAddr,
+    /// Ends it.
+    pub stop: CancellationToken,
+    /// Its router, for calls without sockets.
+    router: Router,
+    events: Arc<BroadcastEvents>,
+    /// Says how it ended.
+    pub running: JoinSet<Result<(), RunError>>,
+}
+
+impl Served {
+    /// Somebody who has the master token, and calls without a socket.
+    pub fn token_user(&self) -> User {
+        User::new(self.router.clone(), Some(MASTER_TOKEN.into()))
+    }
+
+    /// Somebody who shows that token, whatever it is, and calls without a socket.
+    pub fn user_with(&self, token: &str) -> User {
+        User::new(self.router.clone(), Some(token.to_owned().into()))
+    }
+
+    /// Tells everybody who listens.
+    pub fn publish(&self, event: Event) {
+        self.events.publish(event);
+    }
 }
 
 impl TestApp {
@@ -78,6 +114,11 @@ impl TestApp {
         Self::with(runner, 100, false, |_| {})
     }
 
+    /// Another agent, and told something else than usual.
+    pub fn with_agent_told(runner: Arc<dyn AgentRunner>, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::with(runner, 100, false, change)
+    }
+
     /// Room for that many unfinished turns.
     pub fn with_capacity(queue_capacity: u64) -> Self {
         Self::with(Arc::new(BuiltinAgent), queue_capacity, false, |_| {})
@@ -97,6 +138,7 @@ impl TestApp {
         let entropy: Arc<dyn Entropy> = Arc::clone(&phases) as _;
         let events = Arc::new(BroadcastEvents::default());
         let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
 
         let token = AccessToken::parse(&SecretString::from(MASTER_TOKEN)).expect("a good token");
         let keeper = Arc::new(FailingCredentials::over(token.clone()));
@@ -112,15 +154,18 @@ impl TestApp {
             clock: Arc::clone(&clock) as _,
             entropy,
             events: Arc::clone(&events) as _,
-            runner,
+            agents: Arc::new(FixedAgent::runner(runner)),
+            timer: Arc::new(SystemTimer),
             master,
             mcp_connector: Arc::clone(&mcp) as _,
             mcp_authorizer: Arc::clone(&mcp) as _,
-            tasks: TaskTracker::new(),
+            tasks: tasks.clone(),
         };
         let limits = AgentLimits { max_concurrent: 5, queue_capacity };
         let mut settings = Settings {
             limits,
+            agent: AgentSettings::builtin(),
+            address: ([127, 0, 0, 1], 8000).into(),
             public_url: PUBLIC_URL.to_owned(),
             policy: Policy {
                 public_url: Some(PUBLIC_URL.to_owned()),
@@ -137,7 +182,7 @@ impl TestApp {
         change(&mut settings);
         let app = App::build(settings, parts, stop.clone());
         phases.is_built.store(true, Ordering::SeqCst);
-        Self { app, clock, stores, failing, keeper, events, stop, mcp }
+        Self { app, clock, stores, failing, keeper, events, stop, mcp, tasks }
     }
 
     /// The router.
@@ -168,6 +213,22 @@ impl TestApp {
     /// Everything that is published from now on.
     pub fn listen(&self) -> EventStream {
         self.events.subscribe()
+    }
+
+    /// Tells everybody who listens.
+    pub fn publish(&self, event: Event) {
+        self.events.publish(event);
+    }
+
+    /// Serves the app on a port.
+    pub async fn serve(self) -> Served {
+        let Self { app, events, stop, tasks, .. } = self;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let router = app.router();
+        let mut running = JoinSet::new();
+        running.spawn(pawport::app::run(app, listener, tasks, Shutdown::default(), Duration::from_secs(5)));
+        Served { address, stop, router, events, running }
     }
 
     /// Makes the `nth` call of a store from now on fail, 1 being the next.

@@ -15,6 +15,7 @@ use pawport::domain::mcp::{McpServer, McpServerName};
 use pawport::domain::session::{
     Message, NewMessage, SearchHit, SearchQuery, SessionId, SessionPage, SessionSummary, SessionTitle,
 };
+use pawport::domain::settings::{SettingChange, StoredSetting};
 use pawport::domain::text::PageLimit;
 use pawport::domain::time::Timestamp;
 use pawport::domain::webhook::{Webhook, WebhookName, WebhookSecret};
@@ -26,6 +27,7 @@ use pawport::ports::imports::ImportStore;
 use pawport::ports::mcp::McpServerStore;
 use pawport::ports::oauth::TicketStore;
 use pawport::ports::sessions::SessionStore;
+use pawport::ports::settings::SettingsStore;
 use pawport::ports::store::{Condition, StoreError, StoreProbe, Stores};
 use pawport::ports::turns::{Enqueue, Enqueued, TurnQueue};
 use pawport::ports::webhooks::WebhookStore;
@@ -211,6 +213,10 @@ impl TurnQueue for FailingStores {
         self.pass()?.turns.extend(turns, lease_until).await
     }
 
+    async fn checkpoint(&self, turn: &TurnId, progress: &str) -> Result<bool, StoreError> {
+        self.pass()?.turns.checkpoint(turn, progress).await
+    }
+
     async fn finish(&self, turn: &TurnId, answer: NewMessage) -> Result<bool, StoreError> {
         self.pass()?.turns.finish(turn, answer).await
     }
@@ -380,6 +386,17 @@ impl AuditLog for FailingStores {
 
     async fn recent(&self, limit: PageLimit) -> Result<Vec<AuditEntry>, StoreError> {
         self.pass()?.audit.recent(limit).await
+    }
+}
+
+#[async_trait]
+impl SettingsStore for FailingStores {
+    async fn all(&self) -> Result<Vec<StoredSetting>, StoreError> {
+        self.pass()?.settings.all().await
+    }
+
+    async fn merge(&self, changes: &[SettingChange], entry: &AuditEntry) -> Result<(), StoreError> {
+        self.pass()?.settings.merge(changes, entry).await
     }
 }
 

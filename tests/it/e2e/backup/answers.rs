@@ -30,11 +30,12 @@ const LEFT_OUT: [&str; 6] = [
 ];
 
 /// Members that are about this request, or about the storage.
-const DIFFERENT: [(&str, &str); 4] = [
+const DIFFERENT: [(&str, &str); 5] = [
     ("/oauth/authorize/request", "form_token"),
     ("/export", "exported_at"),
     ("/readyz", "storage"),
     ("/readyz", "search"),
+    ("/settings", "web_port"),
 ];
 
 /// The paths with which an operation is asked for everything it has.

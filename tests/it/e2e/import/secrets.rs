@@ -29,7 +29,9 @@ fn secrets_are_opened_sealed_and_never_shown() {
     assert_eq!(counts(&ended, "Secrets"), [2, 0, 0]);
     assert_eq!((counts(&ended, "Tokens for services"), counts(&ended, "MCP sign-ins")), ([1, 0, 0], [1, 0, 0]));
     let sealed = "SELECT kind || ' ' || id AS line FROM kept WHERE sealed_secret IS NOT NULL ORDER BY kind, id";
-    assert_eq!(query(&place, sealed), ["secret slack_app_token", "secret telegram_bot_token", "service_token gmail",]);
+    assert_eq!(query(&place, sealed), ["service_token gmail"]);
+    let sealed = "SELECT name AS line FROM settings WHERE sealed_secret IS NOT NULL ORDER BY name";
+    assert_eq!(query(&place, sealed), ["slack_app_token", "telegram_bot_token"]);
     let sealed =
         "SELECT name AS line FROM mcp_servers UNION ALL SELECT 'sign-in ' || server FROM mcp_sign_ins ORDER BY 1";
     assert_eq!(query(&place, sealed), ["filesystem", "issues", "remote-docs", "sign-in remote-docs"]);
@@ -77,5 +79,8 @@ fn the_older_form_is_opened() {
     std::fs::write(home.join("secrets.enc"), token).unwrap();
     let ended = import(&place, &home, &["--machine-id", "feedface", "--login", "ana"]);
     assert_eq!(counts(&ended, "Secrets"), [1, 0, 0], "{}", ended.stdout);
-    assert_eq!(query(&place, "SELECT id AS line FROM kept WHERE kind = 'secret'"), ["discord_bot_token"]);
+    assert_eq!(
+        query(&place, "SELECT name AS line FROM settings WHERE sealed_secret IS NOT NULL"),
+        ["discord_bot_token"]
+    );
 }
