@@ -191,7 +191,7 @@ pub struct AgentSettings {
 }
 
 impl AgentSettings {
-    /// Which tools a turn of that origin may use is decided by [`TurnRules::access`].
+    /// The built-in agent, and the rules that hold unless somebody says otherwise.
     #[must_use]
     pub fn builtin() -> Self {
         Self { choice: AgentChoice::builtin(), rules: TurnRules::default() }

@@ -166,12 +166,6 @@ impl Chats {
     pub fn stop_all(&self) -> bool {
         self.agent.running.stop(Origin::Owner, |_, _| true)
     }
-
-    /// Whether the agent waits to be told something in a session that somebody with this credential may tell it.
-    #[must_use]
-    pub fn is_asked(&self, principal: &Principal, session: &SessionId) -> bool {
-        self.agent.running.question(session, origin_of(principal)).is_some()
-    }
 }
 
 /// On whose behalf the agent works for somebody with this credential.

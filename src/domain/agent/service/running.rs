@@ -105,13 +105,6 @@ impl Running {
         }
     }
 
-    /// What a turn of the session waits to be told by somebody of `origin`.
-    pub fn question(&self, session: &SessionId, origin: Origin) -> Option<Question> {
-        let entries = self.entries();
-        let mut waiting = entries.values().filter(|entry| entry.session == *session && entry.listens_to(origin));
-        waiting.find_map(|entry| entry.asked.as_ref()).map(|(question, _)| question.clone())
-    }
-
     /// Tells a waiting turn of the session what it waits for. Gives the turn; `None` if none waits for somebody of `origin`.
     pub fn reply(&self, session: &SessionId, origin: Origin, told: Told) -> Option<TurnId> {
         self.tell(told, |entry, _| entry.session == *session && entry.listens_to(origin)).map(|(turn, _)| turn)

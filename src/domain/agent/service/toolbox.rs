@@ -133,8 +133,9 @@ impl TurnIo<'_> {
         }
     }
 
-    /// Runs the calls of one answer, one after the other, after the user has approved them if that is wanted.
-    pub async fn call_all(&self, calls: Vec<ToolCall>) {
+    /// Runs calls that belong together, one after the other, after the user has approved them if that is wanted. Gives what
+    /// came of each.
+    pub async fn call_all(&self, calls: Vec<ToolCall>) -> Vec<ToolOutcome> {
         for call in &calls {
             self.change(|transcript| transcript.call(call.clone()));
         }
@@ -143,11 +144,13 @@ impl TurnIo<'_> {
             true => self.approve(&calls).await.err(),
             false => Some("The call was not made, because the server could not store that it is made.".to_owned()),
         };
+        let mut outcomes = Vec::with_capacity(calls.len());
         for call in calls {
-            self.run(call, refusal.clone()).await;
+            outcomes.push(self.run(call, refusal.clone()).await);
         }
         // Whoever takes the turn up again must not make them again.
         self.checkpoint().await;
+        outcomes
     }
 
     /// Whether there were so many calls that the turn has to end.
@@ -191,8 +194,8 @@ impl TurnIo<'_> {
     }
 
     async fn execute(&self, call: &ToolCall) -> Result<String, String> {
-        if self.change(|transcript| transcript.call_count()) > MAX_CALLS {
-            return Err(format!("There were more than {MAX_CALLS} calls in this turn. Answer with what you have."));
+        if self.is_exhausted() {
+            return Err(too_many_calls());
         }
         let arguments = arguments_of(call)?;
         let is_offered = self.toolset.offers.iter().any(|offer| offer.name == call.name);
@@ -329,17 +332,12 @@ impl AgentIo for TurnIo<'_> {
     async fn call(&self, call: ToolCall) -> ToolOutcome {
         if self.is_exhausted() {
             // Not even noted: a program that goes on and on must not fill the memory.
-            let content = format!("There were more than {MAX_CALLS} calls in this turn. Answer with what you have.");
-            return ToolOutcome { id: call.id, name: call.name, content, is_error: true };
+            return ToolOutcome { id: call.id, name: call.name, content: too_many_calls(), is_error: true };
         }
-        self.change(|transcript| transcript.call(call.clone()));
-        let refusal = match self.checkpoint().await {
-            true => self.approve(std::slice::from_ref(&call)).await.err(),
-            false => Some("The call was not made, because the server could not store that it is made.".to_owned()),
-        };
-        let outcome = self.run(call, refusal).await;
-        self.checkpoint().await;
-        outcome
+        let (id, name) = (call.id.clone(), call.name.clone());
+        let outcome = self.call_all(vec![call]).await.pop();
+        // There is one for each call.
+        outcome.unwrap_or_else(|| ToolOutcome { id, name, content: String::new(), is_error: true })
     }
 }
 
@@ -350,6 +348,10 @@ impl ModelOutput for TurnIo<'_> {
             Delta::Thinking(piece) => AgentEvent::Thinking(piece),
         });
     }
+}
+
+fn too_many_calls() -> String {
+    format!("There were more than {MAX_CALLS} calls in this turn. Answer with what you have.")
 }
 
 /// The arguments that a model wrote; it is told what is wrong with them.

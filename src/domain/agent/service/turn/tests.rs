@@ -9,6 +9,7 @@ use crate::domain::agent::choice::{AgentChoice, AgentKind};
 use crate::domain::agent::model::{ToolCall, ToolOutcome};
 use crate::domain::agent::service::chat::{Chats, NoPlan, Said, Saying};
 use crate::domain::agent::service::{AgentLimits, AgentParts, QUESTION_LIMIT};
+use crate::domain::agent::status::SessionState;
 use crate::domain::agent::tools::Allowance;
 use crate::domain::audit::service::Audit;
 use crate::domain::auth::scope::{Scope, Scopes};
@@ -103,6 +104,11 @@ impl Fixture {
         let end = answer.end.clone();
         self.agent.finish(&claimed, &answer).await.unwrap();
         end
+    }
+
+    /// Whether the agent has asked the user something.
+    fn is_waiting(&self) -> bool {
+        self.agent.status().sessions.iter().any(|session| session.state == SessionState::WaitingForUser)
     }
 
     /// The last message of the session.
@@ -349,10 +355,10 @@ async fn the_user_is_asked_and_answers_with_the_next_message() {
     ]);
     fixture.say("Paint it").await;
     let (end, said) = tokio::join!(fixture.answer(), async {
-        while !fixture.chats.is_asked(&Principal::on_this_machine(), &session()) {
+        while !fixture.is_waiting() {
             tokio::task::yield_now().await;
         }
-        assert_eq!(fixture.agent.status().sessions[0].state, super::super::super::status::SessionState::WaitingForUser);
+        assert_eq!(fixture.agent.status().sessions[0].state, SessionState::WaitingForUser);
         fixture.say("blue").await
     });
     assert!(matches!(said, Said::Reply { .. }), "{said:?}");
@@ -388,7 +394,7 @@ async fn a_plan_is_approved_or_nothing_is_changed() {
         fixture.say("Write it").await;
         let (end, decided) = tokio::join!(fixture.answer(), async {
             let owner = Principal::on_this_machine();
-            while !fixture.chats.is_asked(&owner, &session()) {
+            while !fixture.is_waiting() {
                 tokio::task::yield_now().await;
             }
             assert_eq!(fixture.chats.decide(&client(), None, true), Err(NoPlan), "nobody speaks for the owner");
