@@ -109,7 +109,14 @@ fn finished(done: Result<TurnId, JoinError>) -> TurnId {
 
 /// Answers one turn when its time has come.
 async fn answer(agent: Arc<Agent>, turn: ClaimedTurn, running: Arc<Semaphore>, stop: CancellationToken) -> TurnId {
-    let Some(Ok(permit)) = stop.run_until_cancelled(running.acquire()).await else { return turn.turn.id };
+    let its_time = async {
+        tokio::select! {
+            permit = running.acquire() => permit.ok(),
+            // Ends at once, and needs no room.
+            () = agent.stopped(&turn) => None,
+        }
+    };
+    let Some(permit) = stop.run_until_cancelled(its_time).await else { return turn.turn.id };
     let answer = agent.run(&turn).await;
     // The next turn may run while this answer is being stored.
     drop(permit);

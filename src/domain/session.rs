@@ -195,6 +195,14 @@ impl Metadata {
         Self(serde_json::to_string(object).unwrap_or_else(|_| "{}".to_owned()))
     }
 
+    /// The same with another member.
+    #[must_use]
+    pub fn with(&self, name: &str, value: &str) -> Self {
+        let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&self.0).unwrap_or_default();
+        object.insert(name.to_owned(), value.into());
+        Self::of(&object)
+    }
+
     /// A text that a store kept.
     #[must_use]
     pub fn from_stored(json: String) -> Self {

@@ -3,9 +3,10 @@
 //! Older turns are left out whole, the oldest first: a summary would be cheaper to carry, but takes a model to write, and
 //! what it leaves out is gone without a trace. Nothing is lost here; the stored session stays as it is.
 
-use super::NOTHING_SAID;
+use super::choice::mark_of;
 use super::model::{ModelMessage, ToolOffer};
 use super::transcript::{Transcript, cut};
+use super::{NOTHING_SAID, Origin};
 use crate::domain::session::{Message, Role};
 use serde_json::Value;
 
@@ -51,16 +52,23 @@ pub fn cost_of_tools(tools: &[ToolOffer]) -> usize {
 }
 
 /// Stored messages, as a model sees them, one group for every message of the user and what followed. Answers that failed say
-/// nothing that a model should believe it has said.
+/// nothing that a model should believe it has said. What others than the owner said is [marked](mark_of), and left out if it
+/// had no answer: it would become one with the owner's next message.
 #[must_use]
 pub fn groups(history: &[Message]) -> Vec<Vec<ModelMessage>> {
     let mut groups: Vec<Vec<ModelMessage>> = Vec::new();
+    let mut is_strange = false;
     for message in history {
         let text = message.content.text.as_str();
+        let metadata: Value = serde_json::from_str(message.content.metadata.as_json()).unwrap_or_default();
         match message.content.role {
-            Role::User => groups.push(vec![ModelMessage::User(text.to_owned())]),
+            Role::User => {
+                leave_out_unanswered(&mut groups, is_strange);
+                let mark = metadata["origin"].as_str().and_then(Origin::parse).and_then(mark_of);
+                is_strange = mark.is_some();
+                groups.push(vec![ModelMessage::User(mark.map_or(text.to_owned(), |mark| format!("{mark}\n{text}")))]);
+            }
             Role::Assistant => {
-                let metadata: Value = serde_json::from_str(message.content.metadata.as_json()).unwrap_or_default();
                 let steps = Transcript::from_json(&metadata["steps"]).filter(|transcript| !transcript.is_empty());
                 let said = match steps {
                     Some(transcript) => transcript.messages(),
@@ -75,7 +83,14 @@ pub fn groups(history: &[Message]) -> Vec<Vec<ModelMessage>> {
             Role::System => {}
         }
     }
+    leave_out_unanswered(&mut groups, is_strange);
     groups
+}
+
+fn leave_out_unanswered(groups: &mut Vec<Vec<ModelMessage>>, is_strange: bool) {
+    if is_strange && groups.last().is_some_and(|group| group.len() == 1) {
+        groups.pop();
+    }
 }
 
 /// The newest of the `earlier` groups that fit into `budget` tokens together with the `current` turn, then the current turn.

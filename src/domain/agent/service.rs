@@ -185,12 +185,17 @@ impl Agent {
     /// [`SubmitError`]; nothing was stored then.
     pub async fn submit(&self, submission: Submission, on_reply: Option<OnReply>) -> Result<TurnId, SubmitError> {
         let id = submission.id;
+        // Where the conversation goes on for somebody else, it has to be known who said this.
+        let metadata = match submission.origin {
+            Origin::Owner => submission.metadata,
+            stranger => submission.metadata.with("origin", stranger.as_str()),
+        };
         let message = NewMessage {
             id: id.as_str().to_owned(),
             role: Role::User,
             text: submission.text,
             at: self.clock.now(),
-            metadata: submission.metadata,
+            metadata,
         };
         // Known before it is stored, so that it can be stopped from then on.
         let queued = self.running.queue(&id, &submission.session, submission.origin);
@@ -275,6 +280,12 @@ impl Agent {
     /// Whether the agent that answers the next turn would do so. Asks its model, which takes some tokens.
     pub async fn check(&self) -> AgentCheck {
         check::check(&*self.agents, &*self.timer, &self.settings.agent().choice).await
+    }
+
+    /// Waits until a claimed turn that has not begun is stopped: then [`Agent::run`] ends it at once.
+    pub async fn stopped(&self, claimed: &ClaimedTurn) {
+        let Turn { id, session, origin, .. } = &claimed.turn;
+        let _ = self.running.stopped(id, session, *origin).await;
     }
 
     /// Whether a turn waits or is being answered here.

@@ -6,10 +6,15 @@ use crate::domain::auth::Principal;
 use crate::domain::auth::scope::Scope;
 use crate::domain::session::{SessionId, SessionSummary, SessionTitle};
 use crate::domain::text::{PageLimit, head};
+use futures_util::future::select;
 use std::fmt::Write;
+use std::time::Duration;
 
 /// How many sessions `/sessions` lists.
 const LISTED: i64 = 10;
+
+/// How long what was stopped may take to end.
+const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// How much of a description `/tools` shows, in characters.
 const DESCRIPTION_CHARS: usize = 80;
@@ -46,7 +51,11 @@ impl Chats {
                 Ok(_) => "Nothing was said in this chat yet, so there is nothing to rename.".to_owned(),
             },
             Command::Delete => {
-                let _ = self.stop(principal, &session);
+                if self.stop(principal, &session) {
+                    // What is stored when it ends would begin the session anew.
+                    let ended = self.agent.running.emptied(&session);
+                    select(ended, self.agent.timer.sleep(END_LIMIT)).await;
+                }
                 let removed = self.sessions.remove(principal, &session).await?;
                 let new = self.new_session();
                 let what = if removed { "The chat was removed." } else { "Nothing was said in this chat yet." };

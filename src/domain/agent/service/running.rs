@@ -10,7 +10,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The turns.
 #[derive(Default)]
-pub struct Running(Mutex<HashMap<TurnId, Entry>>);
+pub struct Running(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    entries: HashMap<TurnId, Entry>,
+    /// Those who wait until nothing is open in a session.
+    waiting: Vec<(SessionId, oneshot::Sender<()>)>,
+}
 
 struct Entry {
     session: SessionId,
@@ -19,6 +26,8 @@ struct Entry {
     /// Until the turn begins.
     registration: Option<AbortRegistration>,
     asked: Option<(Question, oneshot::Sender<Told>)>,
+    /// Whoever has to know when it is stopped before it begins.
+    on_stop: Option<oneshot::Sender<()>>,
 }
 
 /// What a turn was told that had asked.
@@ -33,7 +42,7 @@ pub struct Told {
 impl Entry {
     fn new(session: &SessionId, origin: Origin) -> Self {
         let (abort, registration) = AbortHandle::new_pair();
-        Self { session: session.clone(), origin, abort, registration: Some(registration), asked: None }
+        Self { session: session.clone(), origin, abort, registration: Some(registration), asked: None, on_stop: None }
     }
 
     /// Whether somebody of `origin` may stop the turn, and answer what it asks: nobody speaks for the owner.
@@ -42,21 +51,27 @@ impl Entry {
     }
 }
 
+impl State {
+    fn is_open(&self, session: &SessionId) -> bool {
+        self.entries.values().any(|entry| entry.session == *session)
+    }
+}
+
 impl Running {
-    fn entries(&self) -> MutexGuard<'_, HashMap<TurnId, Entry>> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a turn that is about to be stored. It is forgotten again unless that is [kept](Queued::keep).
     pub fn queue(&self, turn: &TurnId, session: &SessionId, origin: Origin) -> Queued<'_> {
-        self.entries().insert(turn.clone(), Entry::new(session, origin));
+        self.state().entries.insert(turn.clone(), Entry::new(session, origin));
         Queued { running: self, turn: Some(turn.clone()) }
     }
 
     /// A turn begins. What is given ends its work when it is stopped, which may have happened already.
     pub fn begin(&self, turn: &TurnId, session: &SessionId, origin: Origin) -> AbortRegistration {
-        let mut entries = self.entries();
-        let entry = entries.entry(turn.clone()).or_insert_with(|| Entry::new(session, origin));
+        let mut state = self.state();
+        let entry = state.entries.entry(turn.clone()).or_insert_with(|| Entry::new(session, origin));
         match entry.registration.take() {
             Some(registration) => registration,
             // It was begun before, and its storage failed at the end.
@@ -67,23 +82,49 @@ impl Running {
         }
     }
 
+    /// Waits until a turn that has not begun is stopped. It may come from an earlier run of the program, and is known from
+    /// now on.
+    pub fn stopped(&self, turn: &TurnId, session: &SessionId, origin: Origin) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        let mut state = self.state();
+        let entry = state.entries.entry(turn.clone()).or_insert_with(|| Entry::new(session, origin));
+        // A sender that is dropped is as good as one that sends.
+        entry.on_stop = (!entry.abort.is_aborted()).then_some(sender);
+        receiver
+    }
+
+    /// Waits until no turn of the session is open.
+    pub fn emptied(&self, session: &SessionId) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        let mut state = self.state();
+        if state.is_open(session) {
+            state.waiting.push((session.clone(), sender));
+        }
+        receiver
+    }
+
     /// A turn has ended.
     pub fn end(&self, turn: &TurnId) {
-        self.entries().remove(turn);
+        let mut state = self.state();
+        let Some(Entry { session, .. }) = state.entries.remove(turn) else { return };
+        if !state.is_open(&session) {
+            state.waiting.retain(|(of, sender)| *of != session && !sender.is_canceled());
+        }
     }
 
     /// Whether the turn waits or is being answered.
     pub fn contains(&self, turn: &TurnId) -> bool {
-        self.entries().contains_key(turn)
+        self.state().entries.contains_key(turn)
     }
 
     /// Stops the turns that fit, by their ids and sessions, and that somebody of `origin` may stop. False if there are none.
     pub fn stop(&self, origin: Origin, fits: impl Fn(&TurnId, &SessionId) -> bool) -> bool {
         let mut stopped = false;
         let may = |turn: &TurnId, entry: &Entry| entry.listens_to(origin) && fits(turn, &entry.session);
-        for (_, entry) in self.entries().iter_mut().filter(|(turn, entry)| may(turn, entry)) {
+        for (_, entry) in self.state().entries.iter_mut().filter(|(turn, entry)| may(turn, entry)) {
             entry.abort.abort();
             entry.asked = None;
+            entry.on_stop = None;
             stopped = true;
         }
         stopped
@@ -92,7 +133,7 @@ impl Running {
     /// A turn waits to be told something. What is given is an error if it was stopped.
     pub fn ask(&self, turn: &TurnId, question: Question) -> oneshot::Receiver<Told> {
         let (sender, receiver) = oneshot::channel();
-        if let Some(entry) = self.entries().get_mut(turn) {
+        if let Some(entry) = self.state().entries.get_mut(turn) {
             entry.asked = Some((question, sender));
         }
         receiver
@@ -100,7 +141,7 @@ impl Running {
 
     /// The turn does not wait any more.
     pub fn ask_no_more(&self, turn: &TurnId) {
-        if let Some(entry) = self.entries().get_mut(turn) {
+        if let Some(entry) = self.state().entries.get_mut(turn) {
             entry.asked = None;
         }
     }
@@ -121,9 +162,9 @@ impl Running {
 
     /// Tells the one turn that fits what it waits for.
     fn tell(&self, told: Told, fits: impl Fn(&Entry, &Question) -> bool) -> Option<(TurnId, SessionId)> {
-        let mut entries = self.entries();
+        let mut state = self.state();
         let waits = |entry: &Entry| entry.asked.as_ref().is_some_and(|(question, _)| fits(entry, question));
-        let mut waiting = entries.iter_mut().filter(|(_, entry)| waits(entry));
+        let mut waiting = state.entries.iter_mut().filter(|(_, entry)| waits(entry));
         let (Some((turn, entry)), None) = (waiting.next(), waiting.next()) else { return None };
         let (_, sender) = entry.asked.take()?;
         sender.send(told).ok()?;

@@ -18,7 +18,7 @@ use futures_util::future::{Either, select};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How many calls are made within a turn.
 const MAX_CALLS: usize = 200;
@@ -104,6 +104,8 @@ pub struct TurnIo<'a> {
     pub rules: &'a TurnRules,
     pub transcript: Mutex<Transcript>,
     pub usage: Mutex<TokenUsage>,
+    /// The id of the call that runs: there is one at a time.
+    pub begun: Mutex<Option<String>>,
 }
 
 impl TurnIo<'_> {
@@ -158,12 +160,17 @@ impl TurnIo<'_> {
         self.change(|transcript| transcript.call_count()) > MAX_CALLS
     }
 
-    /// Ends the calls that were running when the turn was ended.
+    /// Ends the calls that had no end when the turn was ended: those that were running, and those that were still to come.
     pub async fn cut_off(&self) {
+        let begun = std::mem::take(&mut *self.begun());
         for call in self.change(|transcript| transcript.open_calls()) {
-            let content = "The turn was ended during this call.".to_owned();
-            let outcome = ToolOutcome { id: call.id, name: call.name, content, is_error: true };
+            let is_begun = begun.as_ref() == Some(&call.id);
+            let content = if is_begun { "The turn was ended during this call." } else { "The turn was ended before." };
+            let outcome = ToolOutcome { id: call.id, name: call.name, content: content.to_owned(), is_error: true };
             self.change(|transcript| transcript.end(outcome.clone()));
+            if !is_begun {
+                continue;
+            }
             if let Some(target) = self.toolset.targets.get(&outcome.name) {
                 self.note_end(target, true, 0).await;
             }
@@ -173,8 +180,13 @@ impl TurnIo<'_> {
         }
     }
 
+    fn begun(&self) -> MutexGuard<'_, Option<String>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn run(&self, call: ToolCall, refusal: Option<String>) -> ToolOutcome {
         let asks = call.name == ASK_USER;
+        *self.begun() = Some(call.id.clone());
         if !asks {
             self.board().report(self.turn, AgentEvent::ToolStarted(call.clone()));
         }
@@ -187,6 +199,7 @@ impl TurnIo<'_> {
         let content = cut(&content, Transcript::MAX_RESULT).unwrap_or(content);
         let outcome = ToolOutcome { id: call.id, name: call.name, content, is_error };
         self.change(|transcript| transcript.end(outcome.clone()));
+        *self.begun() = None;
         if !asks {
             self.board().report(self.turn, AgentEvent::ToolFinished(outcome.clone()));
         }

@@ -41,6 +41,7 @@ impl Agent {
             rules: &settings.rules,
             transcript: Mutex::new(transcript_of(&claimed.progress)),
             usage: Mutex::default(),
+            begun: Mutex::default(),
         };
         let work = async {
             if claimed.attempt > MAX_ATTEMPTS {

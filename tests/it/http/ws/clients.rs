@@ -182,3 +182,33 @@ async fn the_desktop_client_chats() {
     // The ping was not answered, and nothing of another session was told.
     assert_eq!(client.ask(json!({ "action": "get_skills" })).await["type"], "skills");
 }
+
+#[tokio::test]
+async fn what_waits_for_its_turn_is_stopped_at_once() {
+    let script = [Script::answer("one").pause(), Script::answer("three")];
+    let (served, agent) = served_told(script, |settings| settings.limits.max_concurrent = 1).await;
+    let (mut busy, _) = Client::greeted(&served).await;
+    busy.send(json!({ "action": "chat", "message": "first" })).await;
+    soon(agent.paused()).await;
+
+    let (mut waiting, id) = Client::greeted(&served).await;
+    waiting.send(json!({ "action": "chat", "message": "second" })).await;
+    waiting.send(json!({ "action": "stop" })).await;
+    waiting.until("stream_end").await;
+    let path = format!("/api/v1/sessions/{id}/history");
+    let history = served.token_user().get(&path).await.json();
+    let said: Vec<_> = history.as_array().expect("messages").iter().map(|message| &message["content"]).collect();
+    assert_eq!(said, ["second", "Stopped before anything was said."]);
+
+    // Removed while it waits, a chat does not come back.
+    waiting.send(json!({ "action": "chat", "message": "third" })).await;
+    waiting.send(json!({ "action": "chat", "message": "/delete" })).await;
+    let messages = waiting.until("new_session").await;
+    let text = messages.iter().filter_map(|message| message["content"].as_str()).collect::<String>();
+    assert!(text.contains("The chat was removed."), "{messages:?}");
+    served.token_user().get(&path).await.assert_json(200, &json!([]));
+
+    agent.resume();
+    busy.until("stream_end").await;
+    assert_eq!(agent.asked().len(), 1, "what was stopped was never asked");
+}

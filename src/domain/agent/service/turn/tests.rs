@@ -444,6 +444,58 @@ async fn a_turn_that_is_taken_up_again_calls_nothing_twice() {
 }
 
 #[tokio::test]
+async fn a_turn_that_is_stopped_ends_the_calls_it_had_begun() {
+    let fixture =
+        answered_by([ModelScript::nothing().calling("mcp_files__hang", "{}").calling("mcp_files__write", "{}")]);
+    fixture.say("Write it").await;
+    let (end, ()) = tokio::join!(fixture.answer(), async {
+        while fixture.tools.called().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert!(fixture.chats.stop(&Principal::on_this_machine(), &session()));
+    });
+    assert_eq!(end, TurnEnd::Stopped);
+    assert_eq!(fixture.tools.called(), ["hang {}"]);
+    let metadata: Value = serde_json::from_str(fixture.last().await.content.metadata.as_json()).unwrap();
+    let results = [0, 1].map(|at| &metadata["steps"][0]["calls"][at]["result"]);
+    assert_eq!(results, ["The turn was ended during this call.", "The turn was ended before."]);
+    let noted = AuditLog::recent(&*fixture.storage, PageLimit::clamped(100)).await.unwrap();
+    let finished: Vec<_> = noted.iter().filter(|entry| entry.action == "mcp_tool_finished").collect();
+    assert_eq!(finished.len(), 1, "what was not begun has no end");
+}
+
+#[tokio::test]
+async fn who_is_not_the_owner_is_marked_in_the_history() {
+    let fixture = answered_by([ModelScript::says("Hi!"), ModelScript::says("Hi again!")]);
+    for (principal, origin) in [(client(), "client".into()), (Principal::on_this_machine(), Value::Null)] {
+        fixture.say_as(&principal, "Hello").await;
+        assert_eq!(fixture.answer().await, TurnEnd::Answered);
+        let history = fixture.storage.history(&session(), PageLimit::clamped(2)).await.unwrap();
+        let metadata: Value = serde_json::from_str(history[0].content.metadata.as_json()).unwrap();
+        assert_eq!(metadata["origin"], origin);
+    }
+}
+
+#[tokio::test]
+async fn a_chat_is_removed_once_what_was_stopped_has_ended() {
+    let fixture = answered_by([ModelScript::says("Hi!"), ModelScript::nothing().calling("mcp_files__hang", "{}")]);
+    fixture.say("Hello").await;
+    fixture.answer().await;
+    fixture.say("Go on").await;
+    let (end, said) = tokio::join!(fixture.answer(), async {
+        while fixture.tools.called().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        fixture.say("/delete").await
+    });
+    assert_eq!(end, TurnEnd::Stopped);
+    let Said::Command { text, .. } = said else { panic!("{said:?}") };
+    assert!(text.starts_with("The chat was removed."), "{text}");
+    let Said::Command { text, .. } = fixture.say("/sessions").await else { panic!("no command") };
+    assert_eq!(text, "There are no chats yet.");
+}
+
+#[tokio::test]
 async fn commands_are_obeyed_at_once_and_stored_nowhere() {
     let fixture = answered_by([ModelScript::says("Hi!")]);
     let said = |said: Said| match said {
