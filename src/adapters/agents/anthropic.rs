@@ -1,9 +1,7 @@
 //! Models behind Anthropic's Messages API. <https://docs.anthropic.com/en/api/messages-streaming>
 
 use super::answer::{Answering, arguments_of, plain_name, schema_of};
-use super::http::{Body, Fault, PATIENCE, Problem, Provider, no_model};
-use super::openai_compatible::AFTER_END;
-use super::stream::{Events, Lost};
+use super::http::{Body, Fault, Problem, Provider, no_model};
 use crate::domain::agent::choice::AgentChoice;
 use crate::domain::agent::model::{AnswerEnd, ModelAnswer, ModelError, ModelMessage, ModelRequest};
 use crate::ports::agent::{AgentError, ChatModel, ModelOutput};
@@ -35,28 +33,6 @@ impl Anthropic {
             ));
         }
         Ok(Self { provider: provider.with_header("anthropic-version", VERSION) })
-    }
-
-    async fn read(&self, mut events: Events, answer: &mut Answering<'_>) -> Result<(), ModelError> {
-        loop {
-            let limit = if answer.end.is_some() { AFTER_END } else { PATIENCE };
-            match events.next(limit).await {
-                Ok(Some(data)) => match serde_json::from_str::<Value>(&data) {
-                    Ok(event) if event["type"] == "message_stop" => return Ok(()),
-                    Ok(event) => self.take(&event, answer)?,
-                    Err(_) if events.at_end() => return Err(answer.lost(self.provider.origin(), "it ended too early")),
-                    Err(_) if answer.has_told() => {
-                        return Err(ModelError::BrokeOff("a piece of it was not understood".to_owned()));
-                    }
-                    Err(_) => return Err(self.provider.not_understood(&data)),
-                },
-                Err(Lost::TooLarge) => return Err(ModelError::TooLarge),
-                // It had said everything.
-                Ok(None) | Err(_) if answer.end.is_some() => return Ok(()),
-                Ok(None) => return Err(answer.lost(self.provider.origin(), "it ended too early")),
-                Err(Lost::Connection(why)) => return Err(answer.lost(self.provider.origin(), &why)),
-            }
-        }
     }
 
     fn take(&self, event: &Value, answer: &mut Answering<'_>) -> Result<(), ModelError> {
@@ -117,7 +93,14 @@ impl ChatModel for Anthropic {
         }
         let mut answer = Answering::new(output);
         match self.provider.ask("/v1/messages", &body_of(request)).await {
-            Ok(Body::Events(events)) => self.read(events, &mut answer).await?,
+            Ok(Body::Events(mut events)) => {
+                while let Some(event) = self.provider.next(&mut events, &answer).await? {
+                    if event["type"] == "message_stop" {
+                        break;
+                    }
+                    self.take(&event, &mut answer)?;
+                }
+            }
             Ok(Body::Whole(whole)) => self.take_whole(&whole, &mut answer)?,
             Err(Problem::Refused(refusal)) => return Err(self.provider.explain(&refusal, Some(&request.model))),
             Err(Problem::Failed(error)) => return Err(error),

@@ -1,5 +1,6 @@
 //! Asking a provider over HTTP, and what its refusals mean. The key goes to the configured address and into no text.
 
+use super::answer::Answering;
 use super::stream::{Events, Lost, bytes_of, innermost, read_all};
 use crate::domain::agent::choice::{AgentChoice, AgentKind};
 use crate::domain::agent::model::ModelError;
@@ -15,6 +16,9 @@ use url::Url;
 
 /// How long is waited for the first piece of an answer, and between two pieces.
 pub(super) const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How long is waited for the count of tokens after the model has stopped. The answer is complete without it.
+const AFTER_END: Duration = Duration::from_secs(10);
 
 /// How long a list of models, or the text of a refusal, may take.
 const QUICK: Duration = Duration::from_secs(30);
@@ -134,6 +138,27 @@ impl Provider {
         let bytes = self.read(response, super::stream::MAX_EVENT, PATIENCE).await.map_err(Problem::Failed)?;
         let whole = serde_json::from_slice(&bytes);
         whole.map(Body::Whole).map_err(|_| Problem::Failed(self.not_understood(&String::from_utf8_lossy(&bytes))))
+    }
+
+    /// The next piece of a stream; `None` at its end. `answer` is what was taken of it until now.
+    pub async fn next(&self, events: &mut Events, answer: &Answering<'_>) -> Result<Option<Value>, ModelError> {
+        let is_complete = answer.end.is_some();
+        let lost = |why: &str| Err(answer.lost(&self.origin, why));
+        let data = match events.next(if is_complete { AFTER_END } else { PATIENCE }).await {
+            Ok(Some(data)) if data.trim() == "[DONE]" => return Ok(None),
+            Ok(Some(data)) => data,
+            Err(Lost::TooLarge) => return Err(ModelError::TooLarge),
+            // It had said everything.
+            Ok(None) | Err(_) if is_complete => return Ok(None),
+            Ok(None) => return lost("it ended too early"),
+            Err(Lost::Connection(why)) => return lost(&why),
+        };
+        match serde_json::from_str(&data) {
+            Ok(piece) => Ok(Some(piece)),
+            Err(_) if events.at_end() => lost("it ended too early"),
+            Err(_) if answer.has_told() => Err(ModelError::BrokeOff("a piece of it was not understood".to_owned())),
+            Err(_) => Err(self.not_understood(&data)),
+        }
     }
 
     /// The names in the list of models at that path.

@@ -1,8 +1,7 @@
 //! Models behind the chat completions API, as OpenAI began it and as most others speak it, each a little differently.
 
 use super::answer::{Answering, arguments_of, plain_name, schema_of};
-use super::http::{Body, Fault, PATIENCE, Problem, Provider, Refusal, no_model};
-use super::stream::{Events, Lost};
+use super::http::{Body, Fault, Problem, Provider, Refusal, no_model};
 use crate::domain::agent::choice::AgentChoice;
 use crate::domain::agent::model::{AnswerEnd, ModelAnswer, ModelError, ModelMessage, ModelRequest, TokenUsage};
 use crate::ports::agent::{AgentError, ChatModel, ModelOutput};
@@ -11,10 +10,6 @@ use reqwest::Client;
 use reqwest::header::AUTHORIZATION;
 use serde_json::{Value, json};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-
-/// How long is waited for the count of tokens after the model has stopped. The answer is complete without it.
-pub(super) const AFTER_END: Duration = Duration::from_secs(10);
 
 /// A provider that speaks chat completions.
 #[derive(Debug)]
@@ -82,28 +77,6 @@ impl OpenAiCompatible {
                 _ => return Err(self.provider.explain(&refusal, Some(&request.model))),
             }
             tried.push(form);
-        }
-    }
-
-    async fn read(&self, mut events: Events, answer: &mut Answering<'_>) -> Result<(), ModelError> {
-        loop {
-            let limit = if answer.end.is_some() { AFTER_END } else { PATIENCE };
-            match events.next(limit).await {
-                Ok(Some(data)) if data.trim() == "[DONE]" => return Ok(()),
-                Ok(Some(data)) => match serde_json::from_str(&data) {
-                    Ok(chunk) => self.take(&chunk, answer)?,
-                    Err(_) if events.at_end() => return Err(answer.lost(self.provider.origin(), "it ended too early")),
-                    Err(_) if answer.has_told() => {
-                        return Err(ModelError::BrokeOff("a piece of it was not understood".to_owned()));
-                    }
-                    Err(_) => return Err(self.provider.not_understood(&data)),
-                },
-                Err(Lost::TooLarge) => return Err(ModelError::TooLarge),
-                // It had said everything; what is missing is the count.
-                Ok(None) | Err(_) if answer.end.is_some() => return Ok(()),
-                Ok(None) => return Err(answer.lost(self.provider.origin(), "it ended too early")),
-                Err(Lost::Connection(why)) => return Err(answer.lost(self.provider.origin(), &why)),
-            }
         }
     }
 
@@ -175,7 +148,11 @@ impl ChatModel for OpenAiCompatible {
         }
         let mut answer = Answering::new(output);
         match self.ask(request).await? {
-            Body::Events(events) => self.read(events, &mut answer).await?,
+            Body::Events(mut events) => {
+                while let Some(chunk) = self.provider.next(&mut events, &answer).await? {
+                    self.take(&chunk, &mut answer)?;
+                }
+            }
             Body::Whole(whole) if whole["choices"][0].is_object() || Fault::find(&whole).is_some() => {
                 self.take(&whole, &mut answer)?;
             }
