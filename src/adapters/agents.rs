@@ -14,7 +14,7 @@ use crate::ports::agent::{AgentError, Agents, OpenAgent};
 use anthropic::Anthropic;
 use builtin::BuiltinAgent;
 use command::CommandAgent;
-use openai_compatible::OpenAiCompatible;
+use openai_compatible::{Forms, OpenAiCompatible};
 use reqwest::Client;
 use reqwest::redirect::Policy;
 use std::sync::Arc;
@@ -40,10 +40,11 @@ pub fn http_client() -> reqwest::Result<Client> {
         .build()
 }
 
-/// Makes agents of every kind.
+/// Makes agents of every kind. Clones share what was learned about providers.
 #[derive(Debug, Clone)]
 pub struct AllAgents {
     http: Client,
+    forms: Arc<Forms>,
     processes: Processes,
 }
 
@@ -51,7 +52,7 @@ impl AllAgents {
     /// `http` is as [`http_client`] makes it: it must not follow redirects.
     #[must_use]
     pub fn new(http: Client, processes: Processes) -> Self {
-        Self { http, processes }
+        Self { http, forms: Arc::default(), processes }
     }
 }
 
@@ -60,7 +61,8 @@ impl Agents for AllAgents {
         match choice.kind {
             AgentKind::Builtin => Ok(OpenAgent::Runner(Arc::new(BuiltinAgent))),
             AgentKind::OpenAiCompatible => {
-                OpenAiCompatible::new(self.http.clone(), choice).map(|model| OpenAgent::Model(Arc::new(model)))
+                let model = OpenAiCompatible::new(self.http.clone(), choice, Arc::clone(&self.forms));
+                model.map(|model| OpenAgent::Model(Arc::new(model)))
             }
             AgentKind::Anthropic => {
                 Anthropic::new(self.http.clone(), choice).map(|model| OpenAgent::Model(Arc::new(model)))

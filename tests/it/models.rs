@@ -51,7 +51,11 @@ fn choice(kind: AgentKind, url: &str) -> AgentChoice {
 }
 
 fn open(choice: &AgentChoice) -> Arc<dyn ChatModel> {
-    match Lab::new().agents.open(choice).unwrap() {
+    open_with(&Lab::new().agents, choice)
+}
+
+fn open_with(agents: &AllAgents, choice: &AgentChoice) -> Arc<dyn ChatModel> {
+    match agents.open(choice).unwrap() {
         OpenAgent::Model(model) => model,
         OpenAgent::Runner(_) => panic!("this is no model"),
     }

@@ -109,6 +109,11 @@ impl Provider {
         self
     }
 
+    /// The address before the paths of the API.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Scheme, host and port.
     pub fn origin(&self) -> &str {
         &self.origin

@@ -9,14 +9,14 @@ use async_trait::async_trait;
 use reqwest::Client;
 use reqwest::header::AUTHORIZATION;
 use serde_json::{Value, json};
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A provider that speaks chat completions.
 #[derive(Debug)]
 pub struct OpenAiCompatible {
     provider: Provider,
-    /// What the provider has shown to understand.
-    form: Mutex<Form>,
+    forms: Arc<Forms>,
 }
 
 /// In which form a provider is asked, since none understands all of them.
@@ -48,25 +48,56 @@ impl Form {
     }
 }
 
+/// How many forms are kept.
+const MAX_FORMS: usize = 64;
+
+/// What those have shown to understand that refused the form in which they were asked first. It outlives the turns, so that
+/// not each of them begins with a refused request. By address and model: behind one address may be many providers.
+#[derive(Debug, Default)]
+pub struct Forms(Mutex<HashMap<(String, String), Form>>);
+
+impl Forms {
+    fn known(&self) -> MutexGuard<'_, HashMap<(String, String), Form>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// If there are too many, all others are forgotten: they are learned again at the price of a request.
+    fn learn(&self, who: (String, String), form: Form) {
+        let mut known = self.known();
+        if known.len() >= MAX_FORMS && !known.contains_key(&who) {
+            known.clear();
+        }
+        known.insert(who, form);
+    }
+}
+
 impl OpenAiCompatible {
-    /// Prepares to ask as the choice says. `http` must not follow redirects.
+    /// Prepares to ask as the choice says. `http` must not follow redirects. What is learned about the provider goes into
+    /// `forms`.
     ///
     /// # Errors
     /// If the key cannot be sent.
-    pub fn new(http: Client, choice: &AgentChoice) -> Result<Self, AgentError> {
-        let provider = Provider::new(http, choice, AUTHORIZATION, "Bearer ")?;
+    pub fn new(http: Client, choice: &AgentChoice, forms: Arc<Forms>) -> Result<Self, AgentError> {
+        Ok(Self { provider: Provider::new(http, choice, AUTHORIZATION, "Bearer ")?, forms })
+    }
+
+    /// The form to begin with.
+    fn first_form(&self, who: &(String, String)) -> Form {
         // Its newer models know only this name, and its older ones both; most others know only the old name.
-        let limit = if provider.origin() == "https://api.openai.com" { NEW_LIMIT } else { OLD_LIMIT };
-        Ok(Self { provider, form: Mutex::new(Form { counts: true, limit }) })
+        let limit = if self.provider.origin() == "https://api.openai.com" { NEW_LIMIT } else { OLD_LIMIT };
+        self.forms.known().get(who).copied().unwrap_or(Form { counts: true, limit })
     }
 
     async fn ask(&self, request: &ModelRequest) -> Result<Body, ModelError> {
-        let mut form = *self.form.lock().unwrap_or_else(PoisonError::into_inner);
+        let who = (self.provider.base().to_owned(), request.model.clone());
+        let mut form = self.first_form(&who);
         let mut tried = vec![form];
         loop {
             let refusal = match self.provider.ask("/chat/completions", &body_of(request, form)).await {
                 Ok(body) => {
-                    *self.form.lock().unwrap_or_else(PoisonError::into_inner) = form;
+                    if tried.len() > 1 {
+                        self.forms.learn(who, form);
+                    }
                     return Ok(body);
                 }
                 Err(Problem::Refused(refusal)) => refusal,
@@ -231,3 +262,6 @@ fn push(messages: &mut Vec<Value>, message: &ModelMessage) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

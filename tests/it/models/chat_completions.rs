@@ -1,6 +1,7 @@
 //! The chat completions API.
 
 use super::*;
+use pawport::adapters::agents::openai_compatible::OpenAiCompatible;
 use pawport::domain::agent::model::{AnswerEnd, TokenUsage};
 use std::time::Duration;
 
@@ -220,6 +221,41 @@ async fn members_that_a_provider_refuses_are_left_out() {
 }
 
 #[tokio::test]
+async fn the_next_turn_begins_as_the_last_one_was_understood() {
+    let server = ModelServer::start([
+        Answer::status(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."),
+        Answer::says(&["a"]),
+        Answer::says(&["b"]),
+        Answer::says(&["c"]),
+        Answer::status(400, "Unknown parameter: 'max_completion_tokens'"),
+        Answer::says(&["d"]),
+        Answer::says(&["e"]),
+    ])
+    .await;
+    let lab = Lab::new();
+    // As each turn does, on its own and in what another part of the program holds.
+    let turn = async |agents: &AllAgents, name: &str| {
+        let choice = AgentChoice { model: name.to_owned(), ..choice(KIND, &server.base_url()) };
+        let asked = ModelRequest { model: name.to_owned(), ..question() };
+        ask(&*open_with(agents, &choice), &asked).await.0.unwrap().text
+    };
+    let limits = || -> Vec<&str> {
+        let name = |body: &Value| body.get("max_tokens").map_or("new", |_| "old");
+        server.bodies().iter().map(name).collect()
+    };
+    assert_eq!(turn(&lab.agents, "m").await, "a");
+    assert_eq!(turn(&lab.agents.clone(), "m").await, "b");
+    assert_eq!(limits(), ["old", "new", "new"]);
+    // Another model may be another provider's.
+    assert_eq!(turn(&lab.agents, "other").await, "c");
+    assert_eq!(limits()[3..], ["old"]);
+    // What is behind the address has changed.
+    assert_eq!(turn(&lab.agents, "m").await, "d");
+    assert_eq!(turn(&lab.agents, "m").await, "e");
+    assert_eq!(limits()[4..], ["new", "old", "old"]);
+}
+
+#[tokio::test]
 async fn a_slow_first_word_is_waited_for() {
     let pause = Duration::from_millis(400);
     let slow = Answer::begin().pause(pause).bytes(": loading\n\n").pause(pause).say("ready").pause(pause).end("stop");
@@ -240,7 +276,7 @@ async fn models_are_listed() {
 #[test]
 fn debug_shows_no_key() {
     let choice = choice(KIND, "http://127.0.0.1:1/v1");
-    let provider = pawport::adapters::agents::openai_compatible::OpenAiCompatible::new(http_client().unwrap(), &choice);
+    let provider = OpenAiCompatible::new(http_client().unwrap(), &choice, Arc::default());
     let shown = format!("{choice:?} {:?}", provider.unwrap());
     assert!(!shown.contains(KEY), "{shown}");
 }
