@@ -43,7 +43,7 @@ pub trait AgentIo: Send + Sync {
 /// An agent that works on its own: it is given the whole turn.
 #[async_trait]
 pub trait AgentRunner: Send + Sync {
-    /// The name of the kind, as the version route shows it.
+    /// The name of the kind, as it is stored with an answer.
     fn name(&self) -> &'static str;
 
     /// Works on a turn and reports into `io`. When it returns, all was reported. If it is dropped, it ends at once, and so
@@ -65,7 +65,7 @@ pub trait ModelOutput: Send + Sync {
 /// A language model: asked once, it answers once, and keeps nothing in mind.
 #[async_trait]
 pub trait ChatModel: Send + Sync {
-    /// The name of the kind, as the version route shows it.
+    /// The name of the kind, as it is stored with an answer.
     fn name(&self) -> &'static str;
 
     /// Asks, and tells `output` every piece as it comes. If it is dropped, the provider is told by the end of the connection.

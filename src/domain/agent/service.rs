@@ -148,8 +148,7 @@ impl Agent {
     /// The kind of agent that answers the next turn.
     #[must_use]
     pub fn kind(&self) -> &'static str {
-        let choice = &self.settings.agent().choice;
-        self.agents.open(choice).map_or(choice.kind.as_str(), |agent| agent.name())
+        self.settings.agent().choice.kind.as_str()
     }
 
     /// The limits.
