@@ -247,9 +247,7 @@ async fn approve_plan(
     Caller(principal): Caller,
     RawBody(body): RawBody,
 ) -> Result<Json<PlanView>, ApiError> {
-    let session =
-        decide(&chats, &principal, &body, true)?.ok_or_else(|| ApiError::not_found("No active plan to approve"))?;
-    Ok(Json(PlanView { session_key: session.key(), action: "approved" }))
+    decide(&chats, &principal, &body, true)
 }
 
 /// Rejects the plan that waits to be approved.
@@ -264,20 +262,21 @@ async fn reject_plan(
     Caller(principal): Caller,
     RawBody(body): RawBody,
 ) -> Result<Json<PlanView>, ApiError> {
-    let session =
-        decide(&chats, &principal, &body, false)?.ok_or_else(|| ApiError::not_found("No active plan to reject"))?;
-    Ok(Json(PlanView { session_key: session.key(), action: "rejected" }))
+    decide(&chats, &principal, &body, false)
 }
 
-/// The session of the plan that was decided on. The desktop client sends no body.
-fn decide(chats: &Chats, principal: &Principal, body: &[u8], approved: bool) -> Result<Option<SessionId>, ApiError> {
+/// Decides on the plan that the body names. The desktop client sends none.
+fn decide(chats: &Chats, principal: &Principal, body: &[u8], approved: bool) -> Result<Json<PlanView>, ApiError> {
     let body = if body.is_empty() { PlanBody::default() } else { parse_json(body)? };
-    Ok(decide_on(chats, principal, body.session_key.as_deref(), approved))
+    let (verb, action) = if approved { ("approve", "approved") } else { ("reject", "rejected") };
+    let session = decide_on(chats, principal, body.session_key.as_deref(), approved);
+    let session = session.ok_or_else(|| ApiError::not_found(format!("No active plan to {verb}")))?;
+    Ok(Json(PlanView { session_key: session.key(), action }))
 }
 
 /// Decides on the plan of that session, or on the only one. `None` if there is no such plan.
 pub fn decide_on(chats: &Chats, principal: &Principal, session_key: Option<&str>, approved: bool) -> Option<SessionId> {
-    let decide = |session| chats.decide(principal, session, approved).ok();
+    let decide = |session| chats.decide(principal, session, approved);
     match session_key {
         None => decide(None),
         Some(key) => written_forms(key).iter().find_map(|session| decide(Some(session))),

@@ -65,11 +65,6 @@ pub enum SayError {
     Store(#[from] StoreError),
 }
 
-/// The plan that was meant cannot be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("No active plan")]
-pub struct NoPlan;
-
 /// The chats.
 pub struct Chats {
     pub(super) agent: Arc<Agent>,
@@ -145,20 +140,13 @@ impl Chats {
         self.agent.running.stop(origin_of(principal), |id, of| of == session && id != turn);
     }
 
-    /// Approves or rejects the plan that waits in a session; without one, the only plan that waits. Gives its session. Nobody
-    /// but the owner decides on a plan of the owner's.
-    ///
-    /// # Errors
-    /// [`NoPlan`] if none waits there, or several do.
-    pub fn decide(
-        &self,
-        principal: &Principal,
-        session: Option<&SessionId>,
-        approved: bool,
-    ) -> Result<SessionId, NoPlan> {
+    /// Approves or rejects the plan that waits in a session; without one, the only plan that waits. Gives its session;
+    /// `None` if none waits there, or several do. Nobody but the owner decides on a plan of the owner's.
+    #[must_use]
+    pub fn decide(&self, principal: &Principal, session: Option<&SessionId>, approved: bool) -> Option<SessionId> {
         let text = if approved { "approve" } else { "reject" };
         let told = Told { text: text.to_owned(), by: principal.clone() };
-        self.agent.running.decide(session, origin_of(principal), told).ok_or(NoPlan)
+        self.agent.running.decide(session, origin_of(principal), told)
     }
 
     /// Stops everything that the agent does anywhere, for the owner. False if it does nothing.
