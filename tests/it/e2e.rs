@@ -18,6 +18,7 @@ mod migrate;
 mod postgres;
 mod refusals;
 mod restart;
+mod resumed;
 mod scan;
 mod secrets;
 mod shutdown;
