@@ -283,16 +283,38 @@ async fn who_goes_away_does_not_stop_the_agent() {
     assert_eq!(history[1]["content"], "onetwo");
 }
 
-/// Dropped at its first wait, a request leaves a message with all that belongs to it, or none.
-#[tokio::test]
+/// Dropped at any of its waits, a request leaves a message that is answered to its end, or none.
+#[tokio::test(start_paused = true)]
 async fn who_goes_away_in_the_middle_leaves_nothing_half_done() {
-    let (app, _) = app_with([Script::answer("one")]);
-    let user = app.token_user();
-    assert!(user.post(CHAT, json!({ "content": "hi", "session_id": "websocket_a" })).now_or_never().is_none());
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let answered = app.answer_turns().await;
-    let history = user.get("/api/v1/sessions/websocket_a/history").await.json();
-    assert_eq!(history.as_array().map(Vec::len), Some(2 * answered));
+    // On a clock that goes on only when nobody has anything to do.
+    let quiet = || tokio::time::sleep(Duration::from_millis(1));
+    let mut taken = Vec::new();
+    for waits in 1..=10 {
+        let (app, agent) = app_with([Script::answer("one").pause().text("two")]);
+        let user = app.token_user();
+        let mut asking = Box::pin(user.post(CHAT, json!({ "content": "hi", "session_id": "websocket_a" })));
+        for _ in 0..waits {
+            assert!((&mut asking).now_or_never().is_none(), "nobody answered");
+            tokio::task::yield_now().await;
+        }
+        drop(asking);
+        quiet().await;
+        let answering = app.answering_turns();
+        quiet().await;
+        agent.resume();
+        let answered = soon(answering.join_all()).await;
+        let history = user.get("/api/v1/sessions/websocket_a/history").await.json();
+        taken.push(answered[0]);
+        if answered == [0] {
+            assert_eq!(history, json!([]), "gone at wait {waits}");
+            continue;
+        }
+        let said: Vec<_> =
+            history.as_array().expect("messages").iter().map(|it| (&it["role"], &it["content"])).collect();
+        assert_eq!(said, [(&json!("user"), &json!("hi")), (&json!("assistant"), &json!("onetwo"))]);
+        assert_eq!(history[1]["metadata"]["incomplete"], Value::Null);
+    }
+    assert!(taken.is_sorted() && taken.last() == Some(&1), "{taken:?}");
 }
 
 #[tokio::test]
