@@ -137,17 +137,20 @@ impl Chat {
             bail!("the server refused ({}): {detail}", status.as_u16());
         }
         let mut events = Box::pin(SseStream::from_bytes_stream(answer.bytes_stream()));
+        // One for the whole answer, and looked at first: a Ctrl-C is not lost while something is printed.
+        let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
         let mut end = End::Answered;
         let mut stopping = false;
         loop {
             let event = tokio::select! {
-                event = tokio::time::timeout(SILENCE, events.next()) => event.context("the server says nothing any more")?,
-                interrupted = tokio::signal::ctrl_c(), if !stopping => {
+                biased;
+                interrupted = &mut interrupted, if !stopping => {
                     interrupted.context("cannot listen to Ctrl-C")?;
                     stopping = true;
                     self.stop().await?;
                     continue;
                 }
+                event = tokio::time::timeout(SILENCE, events.next()) => event.context("the server says nothing any more")?,
             };
             let Some(event) = event else { bail!("the connection to the server was lost in the middle of the answer") };
             let event = event.context("the answer of the server cannot be read")?;

@@ -22,6 +22,8 @@ mod resumed;
 mod scan;
 mod secrets;
 mod shutdown;
+mod sockets;
 mod story;
+mod terminal;
 mod webhook_to_sse;
 mod wire;

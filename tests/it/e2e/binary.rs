@@ -72,6 +72,13 @@ impl Place {
         self.prepare(command)
     }
 
+    /// The same for a terminal: whatever its standard input is becomes the terminal whose Ctrl-C it gets.
+    pub fn program_in_terminal(&self, arguments: &[&str]) -> Program {
+        let mut command = Command::new("setsid");
+        command.args(["-c", env!("CARGO_BIN_EXE_pawport")]).args(arguments).arg("--data-dir").arg(self.data_dir());
+        self.prepare(command).env("TERM", "xterm")
+    }
+
     /// A server on a free port. More flags may be given.
     #[track_caller]
     pub fn serve(&self, flags: &[&str]) -> Server {
@@ -253,8 +260,22 @@ impl Process {
 
     /// The most memory that it has used until now, in bytes.
     pub fn peak_memory(&self) -> Option<u64> {
+        self.status("VmHWM:")
+    }
+
+    /// The memory that it uses now, in bytes.
+    pub fn memory(&self) -> Option<u64> {
+        self.status("VmRSS:")
+    }
+
+    /// How many files it has open, sockets included.
+    pub fn open_files(&self) -> Option<usize> {
+        Some(std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).ok()?.count())
+    }
+
+    fn status(&self, name: &str) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib * 1024)
     }
 

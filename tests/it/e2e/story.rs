@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// A server whose agent is that model.
-fn with_model(place: &Place, models: &ModelServer, flags: &[&str]) -> Program {
+pub fn with_model(place: &Place, models: &ModelServer, flags: &[&str]) -> Program {
     let program = place.program_with_data(&[&["serve", "--port", "0"], flags].concat());
     let program = program.env("PAWPORT_AGENT", "openai_compatible").env("PAWPORT_MODEL", "test-model");
     program.env("PAWPORT_MODEL_BASE_URL", models.base_url()).env("PAWPORT_MODEL_API_KEY", "sk-story-0123456789")
