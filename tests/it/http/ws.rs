@@ -3,6 +3,7 @@
 mod clients;
 mod doors;
 mod hostile;
+mod idle;
 
 use crate::support::{MASTER_TOKEN, Served, TestApp, soon};
 use futures_util::{SinkExt, StreamExt};
