@@ -1,7 +1,5 @@
 //! WebSockets of the real program: very many of them, those of strangers, those of clients that do not read, and odd frames.
 
-#![cfg(target_os = "linux")]
-
 use super::binary::{PATIENCE, Place, Server};
 use super::client::{Client, eventually};
 use super::story::with_model;
@@ -34,11 +32,8 @@ static ROOM: Mutex<()> = Mutex::const_new(());
 
 struct Socket(WebSocketStream<TcpStream>);
 
-/// What became of a wish for a socket.
-enum Outcome {
-    Greeted(Socket, String),
-    Closed(u16, String),
-}
+/// What became of a wish for a socket: it and the id of its session, or the code and the reason why it was closed.
+type Outcome = Result<(Socket, String), (u16, String)>;
 
 impl Socket {
     /// Opens a socket. The system keeps at most that much of what is not read, if something is said of it.
@@ -63,12 +58,12 @@ impl Socket {
                 let greeting: Value = serde_json::from_str(&text).unwrap();
                 assert_eq!(greeting["type"], "connection_info");
                 let session = greeting["id"].as_str().unwrap().to_owned();
-                Outcome::Greeted(socket, session)
+                Ok((socket, session))
             }
             Some(Message::Close(Some(frame))) => {
                 let (code, reason) = (frame.code.into(), frame.reason.to_string());
                 assert_eq!(socket.heard().await, None, "nothing after the end");
-                Outcome::Closed(code, reason)
+                Err((code, reason))
             }
             other => panic!("not how a socket begins: {other:?}"),
         }
@@ -76,10 +71,8 @@ impl Socket {
 
     /// One that is open, and the id of its session.
     async fn greeted(client: &Client, server: &Server) -> (Self, String) {
-        match Self::attempt(server.address, Some(client.token())).await {
-            Outcome::Greeted(socket, session) => (socket, session),
-            Outcome::Closed(code, reason) => panic!("closed: {code} {reason}"),
-        }
+        let outcome = Self::attempt(server.address, Some(client.token())).await;
+        outcome.unwrap_or_else(|(code, reason)| panic!("closed: {code} {reason}"))
     }
 
     /// What comes next. `None` at the end.
@@ -153,6 +146,10 @@ async fn back_to(server: &Server, files: usize) {
 
 #[tokio::test]
 async fn ten_thousand_want_a_socket_and_only_as_many_have_one_as_may() {
+    // What it uses is read from /proc.
+    if !cfg!(target_os = "linux") {
+        return;
+    }
     let _room = ROOM.lock().await;
     let place = Place::new();
     let server = place.serve(&[]);
@@ -171,8 +168,8 @@ async fn ten_thousand_want_a_socket_and_only_as_many_have_one_as_may() {
             assert_eq!(answer.status, 200, "{answer:?}");
             for outcome in outcomes {
                 match outcome {
-                    Outcome::Greeted(socket, _) => held.push(socket),
-                    Outcome::Closed(code, reason) => {
+                    Ok((socket, _)) => held.push(socket),
+                    Err((code, reason)) => {
                         assert_eq!((code, reason.as_str()), (4029, "Too many WebSockets are open"));
                         refused += 1;
                     }
@@ -200,6 +197,10 @@ async fn ten_thousand_want_a_socket_and_only_as_many_have_one_as_may() {
 
 #[tokio::test]
 async fn strangers_are_told_to_go_and_leave_nothing_behind() {
+    // What it uses is read from /proc.
+    if !cfg!(target_os = "linux") {
+        return;
+    }
     let _room = ROOM.lock().await;
     let place = Place::new();
     let server = place.serve(&[]);
@@ -211,8 +212,8 @@ async fn strangers_are_told_to_go_and_leave_nothing_behind() {
         for _ in 0..10 {
             for outcome in join_all((0..WAVE).map(|_| Socket::attempt(server.address, token))).await {
                 match outcome {
-                    Outcome::Greeted(..) => panic!("a stranger was let in"),
-                    Outcome::Closed(code, reason) => {
+                    Ok(_) => panic!("a stranger was let in"),
+                    Err((code, reason)) => {
                         assert_eq!((code, reason.as_str()), (4003, "Unauthorized"));
                     }
                 }
@@ -241,6 +242,10 @@ const ANSWERS: usize = 5;
 
 #[tokio::test]
 async fn who_does_not_read_costs_little_and_is_dropped_and_the_others_hear_the_answer() {
+    // What it uses is read from /proc.
+    if !cfg!(target_os = "linux") {
+        return;
+    }
     let piece = "x".repeat(256);
     let answer = || (0..TOLD / piece.len()).fold(Answer::begin(), |answer, _| answer.say(&piece)).end("stop");
     let models = ModelServer::start((0..ANSWERS).map(|_| answer())).await;
