@@ -1,6 +1,6 @@
 //! What it costs to tell many: 200 WebSockets and 500 event streams hear five answers at once.
 //!
-//! `cargo bench --bench live` serves the app on a port, with an agent that writes 2,000 pieces into each answer, 25 a second;
+//! `cargo bench --bench live` serves the app on a port, with an agent that writes 2,000 pieces into each answer, 16 a second;
 //! a number after `--` is another rate, a second one another number of pieces. The clients are another process on the same
 //! machine. Every piece says when it was written. Prints how long the pieces take to the clients, how many were missed, and
 //! how much memory the server takes.
@@ -56,7 +56,7 @@ fn main() {
         return runtime.block_on(hear(address.parse().unwrap(), pieces.parse().unwrap()));
     }
     let numbers: Vec<u64> = arguments.iter().filter_map(|argument| argument.parse().ok()).collect();
-    let (rate, pieces) = (numbers.first().copied().unwrap_or(25), numbers.get(1).copied().unwrap_or(2_000));
+    let (rate, pieces) = (numbers.first().copied().unwrap_or(16), numbers.get(1).copied().unwrap_or(2_000));
     runtime.block_on(serve(rate, pieces));
 }
 
@@ -231,11 +231,13 @@ async fn listen(mut socket: WebSocketStream<TcpStream>) -> Heard {
 async fn follow(answer: reqwest::Response) -> Heard {
     #[derive(Deserialize)]
     struct Told<'a> {
+        /// Not in the first, which says that the stream is open.
+        #[serde(default)]
         event: &'a str,
-        #[serde(borrow)]
+        #[serde(borrow, default)]
         data: Piece<'a>,
     }
-    #[derive(Deserialize)]
+    #[derive(Default, Deserialize)]
     struct Piece<'a> {
         trace_id: Option<&'a str>,
         #[serde(borrow)]
