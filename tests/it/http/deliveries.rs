@@ -124,6 +124,7 @@ async fn a_delivery_is_accepted_and_answered_in_a_session_of_its_own() {
         "metadata": {
           "media_urls": [],
           "metadata": {},
+          "origin": "webhook",
           "request_id": "01a206b4-7b08-7c76-94ec-fd7b0b623b80",
           "sender": "webhook:github-events",
           "source": "webhook",

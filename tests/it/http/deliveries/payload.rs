@@ -40,6 +40,7 @@ async fn everything_that_is_known_is_kept() {
           },
           "k": "v"
         },
+        "origin": "webhook",
         "request_id": "01a206b4-7b08-7c76-94ec-fd7b0b623b80",
         "sender": "ci",
         "source": "webhook",
