@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod backup_file;
 pub mod data_dir;
+pub mod embedding;
 pub mod events;
 pub mod fake;
 pub mod host;
@@ -12,5 +13,6 @@ pub mod mcp_supervision;
 pub mod pocketpaw;
 pub mod presets;
 pub mod process;
+pub mod recall;
 pub mod sql;
 pub mod vault;

@@ -13,7 +13,7 @@ use std::path::Path;
 const LINE_LIMIT: usize = 500;
 
 /// Crates that hold values and rules and do nothing by themselves.
-const MODEL_CRATES: [&str; 12] = [
+const MODEL_CRATES: [&str; 14] = [
     "std",
     "secrecy",
     "thiserror",
@@ -26,6 +26,8 @@ const MODEL_CRATES: [&str; 12] = [
     "crc32fast",
     "hex",
     "url",
+    "regex",
+    "rust_stemmers",
 ];
 const PORT_CRATES: [&str; 6] = ["std", "async_trait", "thiserror", "futures_core", "secrecy", "serde_json"];
 /// What services need besides: a log, and to wait for whichever comes first, on whatever runtime.

@@ -4,11 +4,13 @@
 //! Nothing here is fit for anything but tests.
 
 mod agent;
+mod embedding;
 mod mcp;
 mod model;
 mod tools;
 
 pub use agent::{FixedAgent, Script, ScriptedAgent};
+pub use embedding::WordEmbedders;
 pub use mcp::FakeMcp;
 pub use model::{ModelScript, ScriptedModel};
 pub use tools::FakeTools;

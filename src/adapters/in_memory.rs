@@ -10,6 +10,7 @@ mod auth_sessions;
 mod credentials;
 mod imports;
 mod mcp_servers;
+mod memories;
 mod sessions;
 mod settings;
 mod tickets;
@@ -29,6 +30,7 @@ use crate::domain::settings::StoredSetting;
 use crate::domain::webhook::Webhook;
 use crate::ports::store::{Condition, StoreError, StoreProbe};
 use async_trait::async_trait;
+use memories::{Space, StoredMemory};
 use secrecy::SecretString;
 use sessions::Sessions;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -60,6 +62,11 @@ struct State {
     /// Of each server at most one.
     mcp_sign_ins: Vec<(McpServerName, SecretString)>,
     settings: Vec<StoredSetting>,
+    memories: Vec<StoredMemory>,
+    /// In the order in which they were opened.
+    vector_spaces: Vec<Space>,
+    /// How many memories and vectors were ever stored.
+    places_given: i64,
 }
 
 impl InMemoryStorage {

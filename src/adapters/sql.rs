@@ -12,6 +12,7 @@ mod errors;
 mod grants;
 mod imports;
 mod mcp_servers;
+mod memories;
 mod migrations;
 mod reseal;
 mod schema;
@@ -80,6 +81,7 @@ impl SqlStorage {
             reseal::check_key(&mut connection, &*key)?;
             mcp_servers::move_kept(&mut connection, &*key)?;
             settings::move_kept(&mut connection, &*key)?;
+            memories::move_kept(&mut connection)?;
             let index = Index::of(&mut connection).map_err(Failure::from)?;
             // The writer takes a connection of its own, and on a server there can be only one that writes.
             drop(connection);

@@ -4,6 +4,7 @@ use super::audit::AuditEntry;
 use super::auth::api_key::ApiKey;
 use super::mcp::sign_in::SignedIn;
 use super::mcp::{CallTimeout, McpServer, McpServerName, Rejected};
+use super::memory::Memory;
 use super::session::{NewMessage, SessionId, SessionSummary, SessionTitle};
 use super::settings::StoredSetting;
 use super::time::Timestamp;
@@ -25,6 +26,8 @@ pub enum Item {
     McpSignIn(SignedIn),
     /// A setting that nobody set here.
     Setting(StoredSetting),
+    /// A memory. Its id is its natural key.
+    Memory(Memory),
     /// An API key.
     ApiKey(ApiKey),
     /// Something that happened in the other program.
@@ -68,7 +71,7 @@ impl SessionPart {
 /// A record that is kept as it was found until the area it belongs to exists.
 #[derive(Debug, Clone)]
 pub struct Kept {
-    /// What it is: `memory`, `mcp_server`, `mission_control.task` …. At most [`Kept::MAX_NAME`] bytes, no NUL.
+    /// What it is: `mcp_server`, `mission_control.task` …. At most [`Kept::MAX_NAME`] bytes, no NUL.
     pub kind: String,
     /// Its name, unique within the kind. At most [`Kept::MAX_NAME`] bytes, no NUL.
     pub id: String,

@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod members;
+pub mod memory;
 pub mod rules;
 pub mod service;
 

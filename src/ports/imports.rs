@@ -10,7 +10,7 @@ use std::collections::HashSet;
 /// Takes over what another program kept.
 ///
 /// Everything has a natural key, so that what was taken over once is found to be there the second time: a slot its name, an
-/// API key its id, an audit entry its id, a kept record its kind and id. A message has its id within its session, but there
+/// API key its id, an audit entry its id, a memory its id, a kept record its kind and id. A message has its id within its session, but there
 /// may be so many that the caller asks once for all of them and leaves out what is there: see [`ImportStore::message_ids`].
 #[async_trait]
 pub trait ImportStore: Send + Sync {

@@ -5,6 +5,7 @@ use super::audit::AuditLog;
 use super::auth_sessions::AuthSessionStore;
 use super::imports::ImportStore;
 use super::mcp::McpServerStore;
+use super::memory::{MemoryStore, VectorStore};
 use super::oauth::TicketStore;
 use super::sessions::SessionStore;
 use super::settings::SettingsStore;
@@ -83,6 +84,10 @@ pub struct Stores {
     pub mcp_servers: Arc<dyn McpServerStore>,
     /// What the user chose.
     pub settings: Arc<dyn SettingsStore>,
+    /// Memories.
+    pub memories: Arc<dyn MemoryStore>,
+    /// The vectors of memories.
+    pub vectors: Arc<dyn VectorStore>,
     /// The audit log.
     pub audit: Arc<dyn AuditLog>,
     /// What comes from another program.
@@ -97,7 +102,7 @@ impl Stores {
     pub fn of<S>(storage: &Arc<S>) -> Self
     where
         S: SessionStore + WebhookStore + TurnQueue + AuthSessionStore + ApiKeyStore + TicketStore,
-        S: McpServerStore + SettingsStore + AuditLog + ImportStore + StoreProbe + 'static,
+        S: McpServerStore + SettingsStore + MemoryStore + VectorStore + AuditLog + ImportStore + StoreProbe + 'static,
     {
         Self {
             sessions: Arc::clone(storage) as _,
@@ -108,6 +113,8 @@ impl Stores {
             tickets: Arc::clone(storage) as _,
             mcp_servers: Arc::clone(storage) as _,
             settings: Arc::clone(storage) as _,
+            memories: Arc::clone(storage) as _,
+            vectors: Arc::clone(storage) as _,
             audit: Arc::clone(storage) as _,
             imports: Arc::clone(storage) as _,
             probe: Arc::clone(storage) as _,

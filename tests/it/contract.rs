@@ -19,6 +19,7 @@ mod competition;
 mod fixtures;
 mod imports;
 mod mcp_servers;
+mod memories;
 mod model;
 mod persistence;
 mod search;
@@ -26,6 +27,7 @@ mod sessions;
 mod settings;
 mod tickets;
 mod turns;
+mod vectors;
 mod webhooks;
 
 /// One test for each of the named functions of `suite`.
@@ -307,6 +309,34 @@ macro_rules! contract {
             twenty_who_change_something_lose_nothing
             an_imported_setting_comes_once_and_replaces_nothing
         }
+        suite! { $backend, memories:
+            every_member_comes_back
+            insert_refuses_an_id_that_is_taken
+            what_is_unknown_is_absent
+            a_legacy_id_names_a_memory_unless_another_has_it_as_its_id
+            get_keeps_the_order_and_leaves_out_what_is_not_meant
+            pages_are_by_creation_newest_first
+            a_filter_takes_what_it_says
+            a_change_keeps_id_creation_and_the_others
+            removal_takes_what_was_made_of_a_memory_and_leaves_the_others
+            some_are_removed_the_oldest_first
+            kinds_are_counted
+            rare_words_and_short_memories_come_first
+            words_are_found_in_any_form_and_script
+            nobody_finds_what_belongs_to_another
+            a_common_word_finds_the_newest_of_an_owner_among_many_of_others
+            tags_make_a_graph
+            twenty_at_once_lose_nothing
+            an_imported_memory_comes_once_and_replaces_nothing
+        }
+        suite! { $backend, vectors:
+            spaces_are_in_the_order_of_opening
+            every_value_comes_back
+            what_has_no_vector_is_known
+            a_vector_takes_the_place_of_the_one_before_and_comes_later
+            a_vector_of_a_text_that_is_gone_is_not_stored
+            a_space_goes_with_its_vectors_and_leaves_the_others
+        }
         suite! { $backend, imports:
             a_session_comes_with_its_messages
             the_summary_is_as_the_domain_says
@@ -355,6 +385,7 @@ macro_rules! persistence {
             webhooks_are_there_after_reopening
             mcp_servers_are_there_after_reopening
             settings_are_there_after_reopening
+            memories_and_vectors_are_there_after_reopening
             the_audit_log_is_there_after_reopening
             turns_are_there_after_reopening
             credentials_are_there_after_reopening

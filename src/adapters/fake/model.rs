@@ -92,6 +92,11 @@ impl ScriptedModel {
         Self { scripts: Mutex::new(scripts.into_iter().collect()), asked: Mutex::default() }
     }
 
+    /// Follows these afterwards.
+    pub fn follow(&self, scripts: impl IntoIterator<Item = ModelScript>) {
+        self.scripts.lock().unwrap_or_else(PoisonError::into_inner).extend(scripts);
+    }
+
     /// What it was asked, in order.
     #[must_use]
     pub fn asked(&self) -> Vec<ModelRequest> {

@@ -23,6 +23,7 @@ impl State {
             Item::ApiKey(key) => self.import_api_key(key),
             Item::Audit(entry) => self.import_entry(entry),
             Item::Setting(setting) => self.import_setting(setting),
+            Item::Memory(memory) => self.import_memory(memory),
             Item::Kept(kept) => self.import_kept(kept),
         }
     }

@@ -1,11 +1,12 @@
 //! Long-term memories and daily notes, which are Markdown.
 
 use super::files::stem;
-use super::{Area, Reader, Step, kept};
-use crate::domain::import::Kept;
+use super::{Area, Reader, Step};
+use crate::domain::import::Item;
+use crate::domain::memory::{Author, Memory, MemoryId, MemoryKind, MemoryText, Owner, Source, Tags, credentials};
+use crate::domain::time::Timestamp;
 use jiff::civil;
 use jiff::tz::TimeZone;
-use serde_json::json;
 use std::collections::HashSet;
 use uuid::Uuid;
 
@@ -111,25 +112,41 @@ fn read_file(reader: &mut Reader<'_>, name: &str, area: Area, owner: Option<&str
     let mut seen = HashSet::new();
     for (number, section) in (1..).zip(&found) {
         // The same wherever the folder is, so that a copy elsewhere holds the same memories.
-        let id = legacy_id(name, section).to_string();
-        if !seen.insert(id.clone()) {
+        let id = legacy_id(name, section);
+        if !seen.insert(id) {
             reader.skipped(area, &format!("{name}, section {number}"), "it says the same as one before it")?;
             continue;
         }
-        let body = json!({
-            "scope": if date.is_some() { "daily" } else { "long_term" },
-            "owner": owner,
-            "header": section.header,
-            "content": content(section.body),
-            "tags": tags(section.body),
-            "date": date.map(|date| date.to_string()),
-            "created": date.and_then(|date| noted(date, section.header)).unwrap_or(modified),
-            "legacy_id": legacy_id(&path, section).to_string(),
-            "source": name,
-        });
-        // What it says is in its id; that the file was written since does not make it younger.
-        let memory = Kept { replaces: false, ..kept("memory", id, &body) };
-        reader.keep(area, name, memory)?;
+        let place = || format!("{name}, section {number}");
+        let says = content(section.body);
+        if let Some(what) = credentials::find(says) {
+            reader.skipped(area, &place(), format!("it looks like {what}, which is not remembered"))?;
+            continue;
+        }
+        let Ok(text) = MemoryText::parse(says) else {
+            let why = format!("it is longer than {} characters, or has a NUL", MemoryText::MAX_CHARS);
+            reader.skipped(area, &place(), why)?;
+            continue;
+        };
+        let found = tags(section.body);
+        let is_tag = |tag: &&&str| Tags::parse_one(tag).is_ok();
+        let kept: Vec<&str> = found.iter().filter(is_tag).take(Tags::MAX).copied().collect();
+        if kept.len() < found.len() {
+            reader.changed(area, &place(), "it has more or longer tags than are kept")?;
+        }
+        let created = Timestamp(date.and_then(|date| noted(date, section.header)).unwrap_or(modified));
+        let memory = Memory {
+            id: MemoryId::new(id),
+            legacy_id: Some(MemoryId::new(legacy_id(&path, section))),
+            kind: if date.is_some() { MemoryKind::Daily } else { MemoryKind::LongTerm },
+            owner: owner.and_then(|owner| Owner::parse(owner).ok()).unwrap_or_else(Owner::everybody),
+            text,
+            tags: Tags::parse(kept).unwrap_or_default(),
+            created,
+            changed: created,
+            source: Source::by(Author::Import),
+        };
+        reader.item(area, Item::Memory(memory))?;
     }
     Ok(())
 }

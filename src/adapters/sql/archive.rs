@@ -1,7 +1,7 @@
 //! Everything in the database as records, and records as everything in a database.
 //!
 //! What a record looks like is in `rows.rs`. Not in the records is what can be made again: folded texts, the search index
-//! and how far it has come; and what is about to go: the messages of removed sessions.
+//! and how far it has come, the words and vectors of memories; and what is about to go: the messages of removed sessions.
 
 mod hexadecimal;
 mod rows;
@@ -10,7 +10,10 @@ use super::StorageUrl;
 use super::connection::{self, AnyConnection, Purpose};
 use super::errors::Failure;
 use super::migrations;
-use super::schema::{audit, kept, messages, removed_sessions, search_progress, sessions, turns};
+use super::schema::{
+    audit, kept, memories, memory_tags, memory_terms, memory_vectors, messages, removed_sessions, search_progress,
+    sessions, turns, vector_spaces,
+};
 use crate::ports::archive::{Archive, ArchiveError, Record, RecordSink, Vaults};
 use crate::ports::store::{Cause, StoreError};
 use crate::ports::vault::Vault;
@@ -130,7 +133,8 @@ impl Archive for SqlArchive {
                 if let AnyConnection::Postgres(inner) = connection {
                     // Otherwise the first minutes are slow, until the server does it by itself. It is no loss if it fails.
                     let _ = inner.batch_execute("SET statement_timeout = 0");
-                    let _ = inner.batch_execute("VACUUM (ANALYZE) sessions, messages, turns, audit");
+                    let _ = inner
+                        .batch_execute("VACUUM (ANALYZE) sessions, messages, turns, audit, memories, memory_terms");
                 }
                 Ok(())
             }
@@ -156,6 +160,10 @@ fn clear(connection: &mut AnyConnection) -> QueryResult<()> {
     diesel::update(search_progress::table).set(search_progress::through.eq(0)).execute(connection)?;
     diesel::delete(messages::table).execute(connection)?;
     diesel::delete(removed_sessions::table).execute(connection)?;
+    diesel::delete(memory_terms::table).execute(connection)?;
+    diesel::delete(memory_tags::table).execute(connection)?;
+    diesel::delete(memory_vectors::table).execute(connection)?;
+    diesel::delete(vector_spaces::table).execute(connection)?;
     TABLES.iter().try_for_each(|table| (table.clear)(connection))
 }
 
@@ -224,6 +232,7 @@ fn set_counters(connection: &mut AnyConnection) -> QueryResult<()> {
                 ("messages", messages::table.select(max(messages::key)).get_result(inner)?),
                 ("turns", turns::table.select(max(turns::key)).get_result(inner)?),
                 ("audit", audit::table.select(max(audit::key)).get_result(inner)?),
+                ("memories", memories::table.select(max(memories::key)).get_result(inner)?),
                 ("kept", kept::table.select(max(kept::key)).get_result(inner)?),
             ] {
                 let next = highest.map_or(1, |highest: i64| highest.max(0).saturating_add(1));

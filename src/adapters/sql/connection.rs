@@ -45,6 +45,11 @@ const SQLITE_SETUP: &str = "
     PRAGMA journal_size_limit = 67108864;
 ";
 
+const SQLITE_READ: &str = "PRAGMA query_only = ON;";
+
+/// 32 MiB of pages: an import touches many again and again, and would otherwise read them back from the log each time.
+const SQLITE_WRITE: &str = "PRAGMA cache_size = -32768;";
+
 /// What every PostgreSQL connection is told, unless the URL says otherwise: to give up rather than to wait for a server that
 /// went away without a word. <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS>
 const POSTGRES_PARAMETERS: [(&str, &str); 6] = [
@@ -90,9 +95,7 @@ fn establish(url: &StorageUrl, purpose: Purpose) -> ConnectionResult<AnyConnecti
         StorageUrl::Sqlite(path) => {
             let mut connection = SqliteConnection::establish(&path.to_string_lossy())?;
             set_up(&mut connection, SQLITE_SETUP)?;
-            if purpose == Purpose::Read {
-                set_up(&mut connection, "PRAGMA query_only = ON;")?;
-            }
+            set_up(&mut connection, if purpose == Purpose::Read { SQLITE_READ } else { SQLITE_WRITE })?;
             Ok(AnyConnection::Sqlite(connection))
         }
         StorageUrl::Postgres(url) => {

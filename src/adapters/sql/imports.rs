@@ -3,7 +3,9 @@
 use super::connection::AnyConnection;
 use super::errors::{Failure, corrupt};
 use super::schema::{api_keys, audit as audit_table, kept, messages, sessions, webhooks};
-use super::{SqlStorage, api_keys as keys, audit, mcp_servers, sessions as session_rows, settings, webhooks as slots};
+use super::{
+    SqlStorage, api_keys as keys, audit, mcp_servers, memories, sessions as session_rows, settings, webhooks as slots,
+};
 use crate::domain::audit::AuditEntry;
 use crate::domain::auth::api_key::ApiKey;
 use crate::domain::import::{Item, Kept, Outcome, SessionPart};
@@ -69,6 +71,7 @@ fn import(connection: &mut AnyConnection, vault: &dyn Vault, batch: &[Item]) -> 
         .optional()?;
     let mut entry_key = newest.map_or(FIRST_IMPORTED, |key| key + 1);
     let mut outcomes = Vec::with_capacity(batch.len());
+    let mut to_index = Vec::new();
     for item in batch {
         outcomes.push(match item {
             Item::Session(part) => import_session(connection, part)?,
@@ -76,6 +79,13 @@ fn import(connection: &mut AnyConnection, vault: &dyn Vault, batch: &[Item]) -> 
             Item::McpServer(server) => mcp_servers::import_server(connection, vault, server)?,
             Item::McpSignIn(sign_in) => mcp_servers::import_sign_in(connection, vault, sign_in)?,
             Item::Setting(setting) => settings::import_setting(connection, vault, setting)?,
+            Item::Memory(memory) => match memories::import_memory(connection, memory)? {
+                None => Outcome::AlreadyThere,
+                Some(new) => {
+                    to_index.push(new);
+                    Outcome::Imported
+                }
+            },
             Item::ApiKey(key) => import_api_key(connection, key)?,
             Item::Audit(entry) => {
                 let is_there = audit::is_there(connection, &entry.id)?;
@@ -90,6 +100,7 @@ fn import(connection: &mut AnyConnection, vault: &dyn Vault, batch: &[Item]) -> 
             Item::Kept(kept) => import_kept(connection, vault, kept)?,
         });
     }
+    memories::index(connection, &to_index)?;
     Ok(outcomes)
 }
 

@@ -181,5 +181,59 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    memories (key) {
+        key -> BigInt,
+        id -> Text,
+        legacy_id -> Nullable<Text>,
+        kind -> Text,
+        owner -> Text,
+        created -> BigInt,
+        changed -> BigInt,
+        revision -> BigInt,
+        tags -> Text,
+        author -> Text,
+        session -> Nullable<Text>,
+        message -> Nullable<Text>,
+        content -> Text,
+        folded -> Text,
+    }
+}
+
+diesel::table! {
+    memory_terms (term, memory_key) {
+        term -> Text,
+        memory_key -> BigInt,
+        frequency -> Integer,
+        length -> Integer,
+    }
+}
+
+diesel::table! {
+    memory_tags (tag, memory_key) {
+        tag -> Text,
+        memory_key -> BigInt,
+        folded -> Text,
+    }
+}
+
+diesel::table! {
+    vector_spaces (key) {
+        key -> BigInt,
+        name -> Text,
+    }
+}
+
+diesel::table! {
+    memory_vectors (key) {
+        key -> BigInt,
+        space_key -> BigInt,
+        memory_key -> BigInt,
+        vector -> Binary,
+    }
+}
+
+// What belongs to a memory is found only as long as that is there.
+diesel::allow_tables_to_appear_in_same_query!(memories, memory_terms, memory_tags, memory_vectors);
 // A message is found only as long as its session is there.
 diesel::allow_tables_to_appear_in_same_query!(messages, sessions);

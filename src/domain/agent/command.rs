@@ -23,6 +23,12 @@ pub enum Command {
     Model(Option<String>),
     /// Lists the tools that the agent may use here.
     Tools,
+    /// Puts a fact down.
+    Remember(String),
+    /// Finds what is remembered; the newest if nothing is asked.
+    Recall(Option<String>),
+    /// Removes the memory with this id.
+    Forget(String),
 }
 
 /// The commands as `/help` shows them.
@@ -38,6 +44,9 @@ pub const HELP: &str = "\
 /model            shows the agent and its model
 /model NAME       chooses another model
 /tools            lists the tools that the agent may use here
+/remember FACT    remembers a fact
+/recall WORDS     finds what is remembered; without words, the newest
+/forget ID        removes what is remembered under that id
 
 Everything else is for the agent.";
 
@@ -61,6 +70,9 @@ impl Command {
             ("/status", "") => Some(Self::Status),
             ("/model", _) => Some(Self::Model(argument())),
             ("/tools", "") => Some(Self::Tools),
+            ("/remember", _) => Some(Self::Remember(rest.to_owned())),
+            ("/recall", _) => Some(Self::Recall(argument())),
+            ("/forget", _) => Some(Self::Forget(rest.to_owned())),
             _ => None,
         }
     }

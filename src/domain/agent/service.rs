@@ -3,6 +3,7 @@
 pub mod chat;
 pub mod check;
 mod commands;
+mod learn;
 mod running;
 mod toolbox;
 mod turn;
@@ -19,6 +20,7 @@ use crate::domain::audit::service::Audit;
 use crate::domain::event::Event;
 use crate::domain::id;
 use crate::domain::mcp::service::McpServers;
+use crate::domain::memory::service::Memories;
 use crate::domain::session::{MessageText, Metadata, NewMessage, Role, SessionId};
 use crate::domain::settings::service::Settings;
 use crate::ports::agent::Agents;
@@ -102,6 +104,8 @@ pub struct AgentParts {
     pub settings: Arc<Settings>,
     /// The servers whose tools may be used.
     pub mcp: Arc<McpServers>,
+    /// What is remembered.
+    pub memories: Arc<Memories>,
     /// Who is told how it goes.
     pub events: Arc<dyn EventBus>,
     /// Where calls of tools are noted.
@@ -123,6 +127,7 @@ pub struct Agent {
     agents: Arc<dyn Agents>,
     settings: Arc<Settings>,
     mcp: Arc<McpServers>,
+    memories: Arc<Memories>,
     audit: Arc<Audit>,
     board: StatusBoard,
     running: Running,
@@ -137,12 +142,40 @@ impl Agent {
     /// An agent that works with these.
     #[must_use]
     pub fn new(parts: AgentParts) -> Self {
-        let AgentParts { turns, sessions, agents, settings, mcp, events, audit, clock, timer, entropy, limits } = parts;
+        let AgentParts {
+            turns,
+            sessions,
+            agents,
+            settings,
+            mcp,
+            memories,
+            events,
+            audit,
+            clock,
+            timer,
+            entropy,
+            limits,
+        } = parts;
         let tracker = StatusTracker::new(clock.now(), limits.max_concurrent);
         let shown = Mutex::new(Shown { tracker, last: VecDeque::new(), turns: HashMap::new() });
         let board = StatusBoard { shown, events, clock: Arc::clone(&clock) };
         let (running, waiting) = (Running::default(), Waiting::default());
-        Self { turns, sessions, agents, settings, mcp, audit, board, running, waiting, clock, timer, entropy, limits }
+        Self {
+            turns,
+            sessions,
+            agents,
+            settings,
+            mcp,
+            memories,
+            audit,
+            board,
+            running,
+            waiting,
+            clock,
+            timer,
+            entropy,
+            limits,
+        }
     }
 
     /// The kind of agent that answers the next turn.

@@ -37,8 +37,10 @@ pub enum Kind {
     Secret,
     /// The name of an agent: see [`AgentKind`].
     Backend,
-    /// Nothing, or a [`BaseUrl`].
-    BaseUrl,
+    /// Nothing, or a [`BaseUrl`]: default.
+    BaseUrl(&'static str),
+    /// One of these names, the first of which is the default.
+    Choice(&'static [&'static str]),
     /// What an origin may use: see [`Allowance::parse`].
     Allowance,
     /// A list of [`Pattern`]s.
@@ -90,12 +92,16 @@ pub fn find(name: &str) -> Option<&'static Member> {
     table::ROWS.iter().find(|member| member.name == name)
 }
 
+/// These send what is remembered to a model.
+const NOT_IMPORTED: [&str; 3] = ["memory_backend", "file_vector_enabled", "file_auto_learn"];
+
 /// The setting of that name if an import may set it. Not those that decide who answers, or what others may do: that is for
 /// the user to say here, and by itself nothing should reach anybody else after an import.
 #[must_use]
 pub fn importable(name: &str) -> Option<&'static Member> {
     let may_be = |guard| matches!(guard, Guard::Open | Guard::Admin);
-    find(name).filter(|member| may_be(member.guard) && !member.is_own && member.kind.is_importable())
+    let is_free = |member: &&Member| !NOT_IMPORTED.contains(&member.name) && !member.is_own;
+    find(name).filter(|member| may_be(member.guard) && member.kind.is_importable()).filter(is_free)
 }
 
 const fn special(name: &'static str, kind: Kind) -> Member {
@@ -120,6 +126,15 @@ const fn text(name: &'static str, default: &'static str) -> Member {
 
 const fn long_text(name: &'static str, most: usize) -> Member {
     special(name, Kind::Text("", most))
+}
+
+/// Only the owner says where things are sent.
+const fn address(name: &'static str, default: &'static str) -> Member {
+    special(name, Kind::BaseUrl(default)).for_admin()
+}
+
+const fn choice(name: &'static str, names: &'static [&'static str]) -> Member {
+    special(name, Kind::Choice(names))
 }
 
 const fn list(name: &'static str, default: &'static [&'static str]) -> Member {
@@ -169,12 +184,12 @@ impl Member {
             Kind::Switch(default) => default.into(),
             Kind::Whole(default, ..) => default.into(),
             Kind::Number(default, ..) => default.into(),
-            Kind::Text(default, _) => default.into(),
+            Kind::Text(default, _) | Kind::BaseUrl(default) => default.into(),
+            Kind::Choice(names) => names.first().copied().unwrap_or_default().into(),
             Kind::List(default) => json!(default),
             Kind::Object => json!({}),
             Kind::Secret => Value::Null,
             Kind::Backend => AgentKind::Builtin.as_str().into(),
-            Kind::BaseUrl => "".into(),
             Kind::Allowance => Allowance::None.to_text().into(),
             Kind::Patterns | Kind::Webhooks => json!([]),
         }
@@ -192,7 +207,7 @@ impl Member {
             Kind::Switch(_) => (value.is_boolean(), "it is not true or false"),
             Kind::Whole(..) => (value.is_i64() || value.is_u64(), "it is no whole number"),
             Kind::Number(..) => (value.is_number(), "it is no number"),
-            Kind::Text(..) | Kind::Secret | Kind::Backend | Kind::BaseUrl | Kind::Allowance => {
+            Kind::Text(..) | Kind::Secret | Kind::Backend | Kind::BaseUrl(_) | Kind::Choice(_) | Kind::Allowance => {
                 (value.is_string(), "it is no text")
             }
             Kind::List(_) | Kind::Patterns | Kind::Webhooks => {
@@ -246,7 +261,11 @@ impl Member {
                 let kind = agent_kind(name.trim()).ok_or_else(unknown_agent)?;
                 Ok(kind.as_str().into())
             }
-            Kind::BaseUrl => {
+            Kind::Choice(names) => {
+                let name = value.as_str().map(str::trim).filter(|name| names.contains(name));
+                name.map(Value::from).ok_or_else(|| format!("Input should be one of: {}", names.join(", ")))
+            }
+            Kind::BaseUrl(_) => {
                 let text = checked_text(value, BaseUrl::MAX_LEN)?;
                 if text.trim().is_empty() {
                     return Ok("".into());

@@ -1,6 +1,7 @@
 //! Reading and changing settings.
 
 use super::agents::{self, Remote};
+use super::memory::{self, MemorySettings};
 use super::rules::{self, Refused, Situation};
 use super::{Stored, members};
 use crate::domain::agent::choice::{AgentChoice, AgentKind, AgentSettings, BaseUrl};
@@ -88,6 +89,15 @@ struct Keeping {
 struct Current {
     stored: Stored,
     agent: Arc<AgentSettings>,
+    memory: Arc<MemorySettings>,
+}
+
+impl Current {
+    fn of(stored: Stored, configured: &AgentSettings) -> Self {
+        let agent = Arc::new(agents::agent_settings(&stored, configured));
+        let memory = Arc::new(memory::memory_settings(&stored, configured));
+        Self { stored, agent, memory }
+    }
 }
 
 /// The settings.
@@ -115,9 +125,7 @@ impl Settings {
     }
 
     fn with(configured: AgentSettings, server: Map<String, Value>, keeping: Option<Keeping>) -> Self {
-        let stored = Stored::default();
-        let agent = Arc::new(agents::agent_settings(&stored, &configured));
-        let current = RwLock::new(Arc::new(Current { stored, agent }));
+        let current = RwLock::new(Arc::new(Current::of(Stored::default(), &configured)));
         Self { configured, server, keeping, current, turn: futures_util::lock::Mutex::new(()) }
     }
 
@@ -133,8 +141,8 @@ impl Settings {
     }
 
     fn take(&self, stored: Stored) {
-        let agent = Arc::new(agents::agent_settings(&stored, &self.configured));
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Current { stored, agent });
+        let current = Arc::new(Current::of(stored, &self.configured));
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
     }
 
     fn current(&self) -> Arc<Current> {
@@ -145,6 +153,12 @@ impl Settings {
     #[must_use]
     pub fn agent(&self) -> Arc<AgentSettings> {
         Arc::clone(&self.current().agent)
+    }
+
+    /// What holds for memory. Quick.
+    #[must_use]
+    pub fn memory(&self) -> Arc<MemorySettings> {
+        Arc::clone(&self.current().memory)
     }
 
     /// All settings that are no secrets, by name, with their defaults. The list of webhook slots is empty: they are kept

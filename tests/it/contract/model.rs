@@ -5,6 +5,7 @@
 
 mod credentials;
 mod mcp_servers;
+mod memories;
 
 use super::backends::{Backend, Memory, Persistent};
 use super::fixtures::{at, everything, id, limit};
@@ -54,6 +55,7 @@ enum Operation {
     RecentEntries { size: i64 },
     Credentials(credentials::Operation),
     McpServers(mcp_servers::Operation),
+    Memories(memories::Operation),
 }
 
 fn moment() -> impl Strategy<Value = i64> {
@@ -134,6 +136,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => about_turns(),
         5 => credentials::operation().prop_map(Operation::Credentials),
         3 => mcp_servers::operation().prop_map(Operation::McpServers),
+        5 => memories::operation().prop_map(Operation::Memories),
         1 => prop_oneof![
             moment().prop_map(|moment| Operation::Record { moment }),
             size().prop_map(|size| Operation::RecentEntries { size }),
@@ -277,6 +280,7 @@ async fn perform(backend: &impl Backend, operation: &Operation, step: Step) -> S
         Operation::RecentEntries { size } => shown(&audit.recent(limit(*size)).await),
         Operation::Credentials(operation) => credentials::perform(backend.stores(), operation, step).await,
         Operation::McpServers(operation) => mcp_servers::perform(backend.stores(), operation, step).await,
+        Operation::Memories(operation) => memories::perform(backend.stores(), operation, step).await,
     }
 }
 
@@ -289,6 +293,7 @@ async fn everything_in(stores: &Stores, queries: &[SearchQuery], turns_offered: 
     ];
     answers.extend(credentials::everything_in(stores).await);
     answers.extend(mcp_servers::everything_in(stores).await);
+    answers.extend(memories::everything_in(stores).await);
     for session in SESSIONS {
         answers.push(shown(&stores.sessions.history(&id(session), everything()).await));
     }

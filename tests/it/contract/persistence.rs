@@ -6,12 +6,16 @@ use super::fixtures::{
     logins, pairing, texts, turn,
 };
 use super::mcp_servers::{members, remote, signed_in, stdio};
+use super::memories::memory;
 use super::settings::{plain, secret, set};
 use pawport::domain::agent::TurnState;
 use pawport::domain::auth::pairing::Pairing;
 use pawport::domain::mcp::McpServerName;
+use pawport::domain::memory::embedding::SpaceName;
+use pawport::domain::memory::{MemoryFilter, Owners};
 use pawport::domain::session::{SearchQuery, SessionTitle};
 use pawport::domain::webhook::{Scheme, SessionMode, SyncTimeout, Webhook, WebhookName, WebhookSecret};
+use pawport::ports::memory::NewVector;
 use pawport::ports::store::Stores;
 use pawport::ports::turns::Enqueued;
 use secrecy::{ExposeSecret, SecretString};
@@ -209,4 +213,23 @@ pub async fn settings_are_there_after_reopening(backend: impl Persistent) {
     assert_eq!(before.len(), 2);
     let backend = backend.reopen().await;
     assert_eq!(backend.stores().settings.all().await.unwrap(), before);
+}
+
+pub async fn memories_and_vectors_are_there_after_reopening(backend: impl Persistent) {
+    let all = async |stores: &Stores| {
+        let memories = stores.memories.page(&MemoryFilter::of(Owners::All), everything(), 0).await.unwrap();
+        let vectors = stores.vectors.vectors(&SpaceName("m".to_owned()), i64::MIN, everything()).await.unwrap();
+        let found = stores.memories.search(&["cat".to_owned()], &Owners::All, everything()).await.unwrap();
+        (memories, vectors, found)
+    };
+    let stores = backend.stores();
+    super::memories::insert(stores, &[memory("a", "the cat 🐾", 5), memory("b", "gone cat", 6)]).await;
+    stores.vectors.open_space(&SpaceName("m".to_owned())).await.unwrap();
+    let vector = NewVector { id: super::memories::id("a"), revision: 0, vector: vec![0.25, -1.0] };
+    stores.vectors.put(&SpaceName("m".to_owned()), vec![vector]).await.unwrap();
+    assert!(stores.memories.remove(&super::memories::id("b"), &entry("removed")).await.unwrap());
+    let before = all(stores).await;
+    assert_eq!((before.0.len(), before.1.len(), before.2.len()), (1, 1, 1));
+    let backend = backend.reopen().await;
+    assert_eq!(all(backend.stores()).await, before);
 }

@@ -1,5 +1,7 @@
 //! Stores that fail when they are told to.
 
+mod memories;
+
 use async_trait::async_trait;
 use pawport::adapters::in_memory::InMemoryCredentials;
 use pawport::domain::agent::{ClaimedTurn, TurnId, TurnState};

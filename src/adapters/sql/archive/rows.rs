@@ -46,7 +46,7 @@ impl Table {
 }
 
 /// All tables, in the order in which they are in a backup.
-pub(super) const TABLES: [Table; 13] = [
+pub(super) const TABLES: [Table; 14] = [
     Table::of::<Session>(),
     Table::of::<Message>(),
     Table::of::<Webhook>(),
@@ -60,6 +60,7 @@ pub(super) const TABLES: [Table; 13] = [
     Table::of::<McpServer>(),
     Table::of::<McpSignIn>(),
     Table::of::<Setting>(),
+    Table::of::<memories::Memory>(),
 ];
 
 trait Row: Serialize + DeserializeOwned {
@@ -212,6 +213,9 @@ macro_rules! page {
         }
     };
 }
+
+// Behind the macros that it uses.
+mod memories;
 
 #[derive(Serialize, Deserialize, Queryable, Selectable, Insertable)]
 #[diesel(table_name = sessions, treat_none_as_default_value = false)]

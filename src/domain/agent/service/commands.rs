@@ -4,6 +4,8 @@ use super::chat::{Chats, SayError, origin_of};
 use crate::domain::agent::command::{Command, HELP};
 use crate::domain::auth::Principal;
 use crate::domain::auth::scope::Scope;
+use crate::domain::memory::service::{NewMemory, NotRemembered, Remembered};
+use crate::domain::memory::{Author, MemoryFilter, MemoryText, Owner, Owners, Source, Tags, tools};
 use crate::domain::session::{SessionId, SessionSummary, SessionTitle};
 use crate::domain::text::{PageLimit, head};
 use futures_util::future::select;
@@ -12,6 +14,9 @@ use std::time::Duration;
 
 /// How many sessions `/sessions` lists.
 const LISTED: i64 = 10;
+
+/// How many memories `/recall` finds.
+const RECALLED_HERE: usize = 10;
 
 /// How long what was stopped may take to end.
 const END_LIMIT: Duration = Duration::from_secs(5);
@@ -30,6 +35,7 @@ impl Chats {
         let needed = match &command {
             Command::Sessions | Command::Resume(_) | Command::Rename(_) | Command::Delete => Some(Scope::Sessions),
             Command::Model(Some(_)) => Some(Scope::SettingsWrite),
+            Command::Remember(_) | Command::Recall(_) | Command::Forget(_) => Some(Scope::Memory),
             _ => None,
         };
         if let Some(scope) = needed.filter(|scope| !principal.grant.scopes.allows(*scope)) {
@@ -70,8 +76,51 @@ impl Chats {
                 Err(why) => why,
             },
             Command::Tools => self.tools(principal),
+            Command::Remember(fact) => self.remember(principal, &fact, &session).await?,
+            Command::Recall(words) => self.recall(words.as_deref()).await?,
+            Command::Forget(id) => self.forget(principal, &id).await?,
         };
         Ok((text, session))
+    }
+
+    async fn remember(&self, principal: &Principal, fact: &str, session: &SessionId) -> Result<String, SayError> {
+        let text = match MemoryText::parse(fact) {
+            Ok(text) => text,
+            Err(why) => return Ok(format!("The fact {why}. Say /remember FACT.")),
+        };
+        let source = Source { session: Some(session.to_string()), ..Source::by(Author::User) };
+        let new = NewMemory { owner: Owner::me(), text, tags: Tags::default(), source };
+        match self.agent.memories.remember_once(principal, new, None).await {
+            Ok(Remembered::New(memory)) => Ok(format!("Remembered as {}.", memory.id)),
+            Ok(Remembered::Updated(memory)) => Ok(format!("This is what {} says now.", memory.id)),
+            Ok(Remembered::Known(memory)) => Ok(format!("That is remembered already, as {}.", memory.id)),
+            Err(NotRemembered::Store(error)) => Err(error.into()),
+            Err(refused) => Ok(format!("Not remembered: {refused}.")),
+        }
+    }
+
+    async fn recall(&self, words: Option<&str>) -> Result<String, SayError> {
+        let owners = Owners::SeenBy(Owner::me());
+        let memories = &self.agent.memories;
+        let found = match words {
+            Some(words) => memories.recall(words, &owners, RECALLED_HERE).await?,
+            None => memories.page(&MemoryFilter::of(owners), PageLimit::clamped(LISTED), 0).await?,
+        };
+        Ok(match found.is_empty() {
+            true => "Nothing like that is remembered.".to_owned(),
+            false => tools::listed(&found),
+        })
+    }
+
+    async fn forget(&self, principal: &Principal, id: &str) -> Result<String, SayError> {
+        let is_removed = match tools::named(id) {
+            Some(id) => self.agent.memories.remove(principal, &id).await?,
+            None => false,
+        };
+        Ok(match is_removed {
+            true => "Forgotten.".to_owned(),
+            false => "Nothing is remembered under that id. Say /recall to see the ids.".to_owned(),
+        })
     }
 
     async fn newest(&self) -> Result<Vec<SessionSummary>, SayError> {

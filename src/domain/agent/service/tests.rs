@@ -54,12 +54,14 @@ fn agent_that(runner: ScriptedAgent) -> Fixture {
     let log = Arc::new(StatusLog::default());
     let audit = Arc::new(Audit::new(storage.clone(), clock.clone(), entropy.clone()));
     let limits = AgentLimits { max_concurrent: 5, queue_capacity: 100 };
+    let settings = Arc::new(Settings::new(AgentSettings::builtin()));
     let agent = Arc::new(Agent::new(AgentParts {
         turns: storage.clone(),
         sessions: storage.clone(),
         agents: Arc::new(FixedAgent::runner(Arc::new(runner))),
-        settings: Arc::new(Settings::new(AgentSettings::builtin())),
+        settings: settings.clone(),
         mcp: Arc::new(servers(&storage, &audit, &clock)),
+        memories: crate::domain::memory::service::tests::over(&storage, settings.clone()).0,
         events: log.clone(),
         audit,
         clock: clock.clone(),

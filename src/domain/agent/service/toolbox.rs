@@ -11,6 +11,9 @@ use crate::domain::audit::Happening;
 use crate::domain::auth::{CredentialKind, Principal};
 use crate::domain::mcp::status::McpState;
 use crate::domain::mcp::tool::ToolResult;
+use crate::domain::memory::service::{NewMemory, NotRemembered, Remembered};
+use crate::domain::memory::tools::{self as memory_tools, FORGET, RECALL, RECALLED, REMEMBER};
+use crate::domain::memory::{Author, MemoryText, Owner, Owners, Source, Tags};
 use crate::domain::text::{fold, head};
 use crate::ports::agent::{AgentIo, ModelOutput};
 use async_trait::async_trait;
@@ -54,6 +57,14 @@ impl Agent {
         let mut targets = BTreeMap::new();
         if origin.can_be_asked() && rules.access.allows(origin, &ask_user()) {
             offers.push(ask_user());
+        }
+        for offer in memory_tools::offers() {
+            taken.insert(offer.name.clone());
+            // What is remembered is private: reading it is more than a tool that changes nothing.
+            let asked = ToolOffer { read_only: offer.read_only && origin == Origin::Owner, ..offer.clone() };
+            if rules.access.allows(origin, &asked) {
+                offers.push(offer);
+            }
         }
         for status in self.mcp.statuses() {
             if status.state != McpState::Connected {
@@ -215,11 +226,52 @@ impl TurnIo<'_> {
         if call.name == ASK_USER && is_offered {
             return self.ask_user(&arguments).await;
         }
+        if is_offered && matches!(call.name.as_str(), REMEMBER | RECALL | FORGET) {
+            return self.use_memory(&call.name, &arguments).await;
+        }
         let Some(target) = self.toolset.targets.get(&call.name) else {
             let names: Vec<&str> = self.toolset.offers.iter().map(|offer| offer.name.as_str()).collect();
             return Err(format!("There is no tool {:?} here. There are: {}", head(&call.name, 100), names.join(", ")));
         };
         self.call_server(target, arguments).await
+    }
+
+    async fn use_memory(&self, tool: &str, arguments: &Map<String, Value>) -> Result<String, String> {
+        let memories = &self.agent.memories;
+        let principal = Principal::without_grant(CredentialKind::Agent, self.turn.id.as_str());
+        let text = |name: &str| arguments.get(name).and_then(Value::as_str).unwrap_or_default();
+        match tool {
+            REMEMBER => {
+                let fact = MemoryText::parse(text("fact")).map_err(|why| format!("fact {why}"))?;
+                let tags = arguments.get("tags").and_then(Value::as_array).into_iter().flatten();
+                let new = NewMemory {
+                    owner: Owner::me(),
+                    text: fact,
+                    tags: Tags::parse(tags.filter_map(Value::as_str))?,
+                    source: Source::said(Author::Agent, self.turn.session.as_str(), &self.turn.message.id),
+                };
+                let remembered = memories.remember_once(&principal, new, None).await.map_err(|why| not_done(&why))?;
+                Ok(match remembered {
+                    Remembered::New(memory) => format!("Remembered as {}.", memory.id),
+                    Remembered::Updated(memory) => format!("{} says this now, instead of what it said.", memory.id),
+                    Remembered::Known(memory) => format!("That is remembered already, as {}.", memory.id),
+                })
+            }
+            RECALL => {
+                let owners = Owners::SeenBy(Owner::me());
+                let found = memories.recall(text("query"), &owners, RECALLED).await;
+                let found = found.map_err(|error| not_done(&NotRemembered::Store(error)))?;
+                Ok(if found.is_empty() { "Nothing was found.".to_owned() } else { memory_tools::listed(&found) })
+            }
+            _ => {
+                let id = memory_tools::named(text("id")).ok_or("id must be one that recall gives")?;
+                let removed = memories.remove(&principal, &id).await;
+                match removed.map_err(|error| not_done(&NotRemembered::Store(error)))? {
+                    true => Ok("Forgotten.".to_owned()),
+                    false => Err("Nothing is remembered under that id. Ask recall for the ids.".to_owned()),
+                }
+            }
+        }
     }
 
     async fn call_server(&self, target: &Target, arguments: Map<String, Value>) -> Result<String, String> {
@@ -361,6 +413,14 @@ impl ModelOutput for TurnIo<'_> {
             Delta::Thinking(piece) => AgentEvent::Thinking(piece),
         });
     }
+}
+
+/// Why nothing was remembered, for the model.
+fn not_done(why: &NotRemembered) -> String {
+    if let NotRemembered::Store(error) = why {
+        tracing::error!(error = error as &dyn std::error::Error, "the memory could not be used");
+    }
+    why.to_string()
 }
 
 fn too_many_calls() -> String {

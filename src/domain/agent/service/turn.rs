@@ -3,13 +3,15 @@
 use super::toolbox::TurnIo;
 use super::{Agent, Answer, MAX_ATTEMPTS};
 use crate::domain::agent::budget;
-use crate::domain::agent::choice::{AgentSettings, TurnRules, note_on};
+use crate::domain::agent::choice::{AgentKind, AgentSettings, TurnRules, note_on};
 use crate::domain::agent::model::{AnswerEnd, ModelAnswer, ModelError, ModelMessage, ModelRequest, TokenUsage};
 use crate::domain::agent::retry;
 use crate::domain::agent::status::Input;
 use crate::domain::agent::transcript::Transcript;
-use crate::domain::agent::{AgentEvent, ClaimedTurn, NOTHING_SAID, News, Turn, TurnEnd};
-use crate::domain::text::PageLimit;
+use crate::domain::agent::{AgentEvent, ClaimedTurn, NOTHING_SAID, News, Origin, Turn, TurnEnd};
+use crate::domain::memory::tools::{TOLD, told};
+use crate::domain::memory::{Owner, Owners};
+use crate::domain::text::{PageLimit, head};
 use crate::ports::agent::{AgentError, AgentIo, AgentRequest, ChatModel, OpenAgent};
 use crate::ports::entropy::random;
 use crate::ports::store::StoreError;
@@ -21,6 +23,12 @@ use std::sync::{Mutex, PoisonError};
 /// How many messages of a session are read, step by step until the budget is full: most turns need few, and one message may
 /// hold two megabytes.
 const HISTORY: [i64; 3] = [20, 100, 500];
+
+/// How much of a message is looked up in memory, in characters.
+const QUESTION_CHARS: usize = 2_000;
+
+/// Of how many parts of the context what is remembered is one.
+const SHARE_OF_MEMORY: usize = 8;
 
 impl Agent {
     /// Runs the agent on a turn. The result is for [`Agent::finish`].
@@ -74,7 +82,8 @@ impl Agent {
 
     async fn answer(&self, agent: OpenAgent, settings: &AgentSettings, io: &TurnIo<'_>) -> Result<(), AgentError> {
         let rules = &settings.rules;
-        let system = system_prompt(rules, io.turn);
+        let mut system = system_prompt(rules, io.turn);
+        system.push_str(&self.remembered(io.turn, settings).await);
         let fixed = budget::estimate(&system) + budget::cost_of_tools(&io.toolset.offers);
         let budget = rules.context_tokens.saturating_sub(fixed);
         let earlier = self.earlier(io.turn, budget).await;
@@ -110,6 +119,22 @@ impl Agent {
                 Err(AgentError(format!("The agent had not come to an end after {} steps.", rules.max_rounds)))
             }
         }
+    }
+
+    /// What is remembered that may have to do with the turn, for the end of the system prompt. For the owner only: others
+    /// could ask the agent to repeat it.
+    async fn remembered(&self, turn: &Turn, settings: &AgentSettings) -> String {
+        if turn.origin != Origin::Owner || settings.choice.kind == AgentKind::Builtin {
+            return String::new();
+        }
+        let question = head(turn.message.text.as_str(), QUESTION_CHARS);
+        let found = self.memories.recall(question, &Owners::SeenBy(Owner::me()), TOLD).await;
+        let found = found.unwrap_or_else(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "a turn is answered without what is remembered");
+            Vec::new()
+        });
+        let told = told(&found, settings.rules.context_tokens / SHARE_OF_MEMORY);
+        if told.is_empty() { told } else { format!("\n\n{told}") }
     }
 
     /// What was said in the session before the turn, or as much of it as fills `budget`.

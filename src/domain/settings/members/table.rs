@@ -1,6 +1,7 @@
 //! The rows: every setting once, by name; those that only this program has are at the end.
 
-use super::{Kind, Member, list, long_text, number, special, switch, text, whole};
+use super::{Kind, Member, address, choice, list, long_text, number, special, switch, text, whole};
+use crate::domain::settings::memory::{BACKENDS, EMBEDDERS, LEARNERS};
 
 /// Every setting.
 pub(super) const ROWS: &[Member] = &[
@@ -55,9 +56,9 @@ pub(super) const ROWS: &[Member] = &[
     list("discord_conversation_exclude_channel_ids", &[]),
     text("discord_status_type", ""),
     special("elevenlabs_api_key", Kind::Secret),
-    text("embedding_base_url", "http://localhost:11434"),
+    address("embedding_base_url", "http://localhost:11434"),
     text("embedding_model", "nomic-embed-text"),
-    text("embedding_provider", "ollama"),
+    choice("embedding_provider", &EMBEDDERS),
     list("fallback_backends", &[]),
     switch("file_auto_learn", false),
     text("file_jail_path", "").protected(),
@@ -102,13 +103,13 @@ pub(super) const ROWS: &[Member] = &[
     whole("media_max_file_size_mb", 50, 1, 10_000),
     switch("mem0_auto_learn", true),
     text("mem0_embedder_model", "text-embedding-3-small"),
-    text("mem0_embedder_provider", "openai"),
+    choice("mem0_embedder_provider", &["openai", "ollama", "openai_compatible", "local", "huggingface"]),
     text("mem0_llm_model", "claude-haiku-4-5-20251001"),
-    text("mem0_llm_provider", "anthropic"),
-    text("mem0_ollama_base_url", "http://localhost:11434"),
+    choice("mem0_llm_provider", &LEARNERS),
+    address("mem0_ollama_base_url", "http://localhost:11434"),
     text("mem0_vector_store", "qdrant"),
-    text("memory_backend", "file"),
-    switch("memory_use_inference", false),
+    choice("memory_backend", &BACKENDS),
+    switch("memory_use_inference", true),
     text("model_tier_complex", "claude-opus-4-6"),
     text("model_tier_moderate", "claude-sonnet-4-6"),
     text("model_tier_simple", "claude-haiku-4-5-20251001"),
@@ -122,7 +123,7 @@ pub(super) const ROWS: &[Member] = &[
     text("openai_agents_provider", "openai"),
     special("openai_api_key", Kind::Secret),
     special("openai_compatible_api_key", Kind::Secret),
-    special("openai_compatible_base_url", Kind::BaseUrl).for_admin(),
+    address("openai_compatible_base_url", ""),
     whole("openai_compatible_max_tokens", 0, 0, 1_000_000),
     text("openai_compatible_model", ""),
     text("openai_model", ""),
@@ -209,12 +210,13 @@ pub(super) const ROWS: &[Member] = &[
     text("whatsapp_neonize_db", ""),
     text("whatsapp_phone_number_id", "").nullable(),
     special("whatsapp_verify_token", Kind::Secret),
-    special("anthropic_base_url", Kind::BaseUrl).for_admin().own(),
+    address("anthropic_base_url", "").own(),
     text("agent_command", "").protected().own(),
     long_text("system_prompt", 32_000).for_admin().own(),
     whole("agent_context_tokens", 24_000, 1_000, 2_000_000).own(),
     whole("agent_max_rounds", 25, 1, 200).own(),
     whole("agent_turn_seconds", 900, 10, 3_600).own(),
+    switch("memory_learn_from_webhooks", false).for_admin().own(),
     special("tools_owner", Kind::Allowance).for_admin().own(),
     special("tools_clients", Kind::Allowance).for_admin().own(),
     special("tools_webhooks", Kind::Allowance).for_admin().own(),

@@ -17,9 +17,10 @@ use crate::domain::auth::{CredentialKind, Grant, Principal};
 use crate::domain::event::Event;
 use crate::domain::mcp::connect::Budgets;
 use crate::domain::mcp::service::{McpAdapters, McpServers};
+use crate::domain::memory::service::Memories;
 use crate::domain::session::service::Sessions;
 use crate::domain::session::{Message, MessageText, SessionId};
-use crate::domain::settings::service::Settings;
+use crate::domain::settings::service::{Settings, SettingsParts};
 use crate::domain::time::Timestamp;
 use crate::ports::audit::AuditLog;
 use crate::ports::events::{EventBus, EventStream, Heard};
@@ -30,12 +31,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 mod commands;
+mod memory;
 
 struct Fixture {
     agent: Arc<Agent>,
     chats: Chats,
     model: Arc<ScriptedModel>,
     tools: Arc<FakeTools>,
+    memories: Arc<Memories>,
     storage: Arc<InMemoryStorage>,
     news: EventStream,
 }
@@ -55,14 +58,23 @@ fn with_rules(scripts: impl IntoIterator<Item = ModelScript>, change: impl FnOnc
         rules: TurnRules::default(),
     };
     change(&mut configured.rules);
-    let settings = Arc::new(Settings::new(configured));
     let model = Arc::new(ScriptedModel::following(scripts));
+    let settings = Arc::new(Settings::over(SettingsParts {
+        configured,
+        server: serde_json::Map::new(),
+        store: storage.clone(),
+        agents: Arc::new(FixedAgent::model(model.clone())),
+        events: events.clone(),
+        audit: audit.clone(),
+    }));
+    let (memories, _) = crate::domain::memory::service::tests::over(&storage, settings.clone());
     let agent = Arc::new(Agent::new(AgentParts {
         turns: storage.clone(),
         sessions: storage.clone(),
         agents: Arc::new(FixedAgent::model(model.clone())),
         settings: settings.clone(),
         mcp: Arc::new(mcp),
+        memories: memories.clone(),
         events: events.clone(),
         audit: audit.clone(),
         clock: clock.clone(),
@@ -72,7 +84,7 @@ fn with_rules(scripts: impl IntoIterator<Item = ModelScript>, change: impl FnOnc
     }));
     let sessions = Arc::new(Sessions::new(storage.clone(), audit, clock, entropy.clone()));
     let chats = Chats::new(agent.clone(), sessions, settings, entropy);
-    Fixture { agent, chats, model, tools, storage, news: events.subscribe() }
+    Fixture { agent, chats, model, tools, memories, storage, news: events.subscribe() }
 }
 
 fn answered_by(scripts: impl IntoIterator<Item = ModelScript>) -> Fixture {
@@ -224,7 +236,7 @@ async fn what_goes_wrong_with_a_call_is_for_the_model_to_mend() {
     assert_eq!(results[1].content, "The arguments must be a JSON object.");
     assert_eq!(
         results[2].content,
-        "There is no tool \"mcp_files__remove\" here. There are: ask_user, mcp_files__read, mcp_files__write, mcp_files__hang"
+        "There is no tool \"mcp_files__remove\" here. There are: ask_user, remember, recall, forget, mcp_files__read, mcp_files__write, mcp_files__hang"
     );
     assert_eq!(fixture.tools.called(), [r#"write {"fail":true}"#, "read {}"]);
 }
