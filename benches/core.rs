@@ -25,7 +25,7 @@ use futures_util::future::join_all;
 use hmac::{Hmac, KeyInit, Mac};
 use pawport::adapters::agents::builtin::BuiltinAgent;
 use pawport::adapters::events::BroadcastEvents;
-use pawport::adapters::fake::{FakeMcp, FixedAgent, FixedVault, SeededEntropy};
+use pawport::adapters::fake::{FakeMcp, FixedAgent, FixedVault, SeededEntropy, WordEmbedders};
 use pawport::adapters::host::{SystemClock, SystemTimer};
 use pawport::adapters::in_memory::InMemoryStorage;
 use pawport::adapters::sql::{SqlStorage, StorageUrl};
@@ -278,6 +278,7 @@ fn router(stores: Stores, limits: RateLimits) -> Router {
         clock: Arc::new(SystemClock),
         events: Arc::new(BroadcastEvents::default()),
         agents: Arc::new(FixedAgent::runner(Arc::new(BuiltinAgent))),
+        embedders: Arc::new(WordEmbedders::default()),
         timer: Arc::new(SystemTimer),
         master: MasterToken::configured(token),
         entropy,

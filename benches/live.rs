@@ -11,7 +11,7 @@
 use async_trait::async_trait;
 use futures_util::{SinkExt, StreamExt};
 use pawport::adapters::events::BroadcastEvents;
-use pawport::adapters::fake::{FakeMcp, FixedAgent};
+use pawport::adapters::fake::{FakeMcp, FixedAgent, WordEmbedders};
 use pawport::adapters::host::{OsEntropy, SystemClock, SystemTimer};
 use pawport::adapters::in_memory::InMemoryStorage;
 use pawport::app::{App, Parts, Settings, Shutdown, run};
@@ -290,6 +290,7 @@ fn app(writer: Arc<dyn AgentRunner>, tasks: &TaskTracker, stop: CancellationToke
         entropy: Arc::new(OsEntropy),
         events: Arc::new(BroadcastEvents::default()),
         agents: Arc::new(FixedAgent::runner(writer)),
+        embedders: Arc::new(WordEmbedders::default()),
         timer: Arc::new(SystemTimer),
         master: MasterToken::configured(token),
         mcp_connector: Arc::clone(&mcp) as _,

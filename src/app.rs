@@ -9,6 +9,7 @@ mod connections;
 mod doctor;
 mod import;
 mod mcp;
+mod memory;
 mod migrate;
 mod ollama;
 mod pair;
@@ -21,6 +22,8 @@ mod workers;
 
 use crate::adapters::mcp_supervision::{self, Supervision};
 use crate::adapters::presets;
+use crate::adapters::recall::lexical::Lexical;
+use crate::adapters::recall::semantic::Semantic;
 use crate::domain::agent::choice::AgentSettings;
 use crate::domain::agent::service::chat::Chats;
 use crate::domain::agent::service::{Agent, AgentLimits, AgentParts};
@@ -34,6 +37,7 @@ use crate::domain::auth::service::{MasterToken, Tokens};
 use crate::domain::auth::token::TokenHash;
 use crate::domain::mcp::connect::Budgets;
 use crate::domain::mcp::service::{McpAdapters, McpServers};
+use crate::domain::memory::service::{Memories, MemoriesParts};
 use crate::domain::readiness::service::Readiness;
 use crate::domain::session::service::Sessions;
 use crate::domain::settings::service::{Settings as RuntimeSettings, SettingsParts};
@@ -48,6 +52,7 @@ use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::ports::events::EventBus;
 use crate::ports::mcp::{McpAuthorizer, McpConnector};
+use crate::ports::recall::Embedders;
 use crate::ports::store::Stores;
 use crate::ports::timer::Timer;
 use axum::Router;
@@ -63,6 +68,7 @@ pub use chat::{ChatOptions, chat};
 pub use doctor::doctor;
 pub use import::{ImportOptions, import};
 pub use mcp::{McpTarget, call_mcp_tool, list_mcp_servers, list_mcp_tools, test_mcp_server};
+pub use memory::{delete_memories, export_memories};
 pub use migrate::{migrate, pending};
 pub use pair::pair;
 pub use secrets::rotate_key;
@@ -81,6 +87,8 @@ pub struct Parts {
     pub events: Arc<dyn EventBus>,
     /// Who can answer.
     pub agents: Arc<dyn Agents>,
+    /// What makes vectors of memories.
+    pub embedders: Arc<dyn Embedders>,
     /// Lets time pass.
     pub timer: Arc<dyn Timer>,
     /// The master token.
@@ -126,6 +134,9 @@ pub struct App {
     apps: Arc<Apps>,
     mcp: Arc<McpServers>,
     settings: Arc<RuntimeSettings>,
+    memories: Arc<Memories>,
+    semantic: Arc<Semantic>,
+    events: Arc<dyn EventBus>,
     stop: CancellationToken,
     /// Ends the connections to MCP servers: after the work that may use them.
     mcp_stop: CancellationToken,
@@ -135,10 +146,13 @@ impl App {
     /// Puts an app together. Its event streams end when `stop` is cancelled.
     #[must_use]
     pub fn build(settings: Settings, parts: Parts, stop: CancellationToken) -> Self {
-        let Parts { stores, clock, entropy, events, agents, timer, master, mcp_connector, mcp_authorizer, tasks } =
-            parts;
-        let audit = Arc::new(Audit::new(Arc::clone(&stores.audit), Arc::clone(&clock), Arc::clone(&entropy)));
-        let chosen = runtime_settings(&settings, &stores, &agents, &events, &audit);
+        let audit =
+            Arc::new(Audit::new(Arc::clone(&parts.stores.audit), Arc::clone(&parts.clock), Arc::clone(&parts.entropy)));
+        let chosen = runtime_settings(&settings, &parts, &audit);
+        let (memories, semantic) = memories(&parts, &chosen, &audit);
+        let mcp_stop = CancellationToken::new();
+        let mcp = Arc::new(mcp_servers(&settings, &parts, &audit, &mcp_stop));
+        let Parts { stores, clock, entropy, events, agents, timer, master, tasks, .. } = parts;
         let tokens = Arc::new(Tokens::new(
             master,
             settings.status_key,
@@ -164,34 +178,13 @@ impl App {
             Arc::clone(&clock),
             Arc::clone(&entropy),
         ));
-        let mcp_stop = CancellationToken::new();
-        let watched = mcp_supervision::World {
-            connector: Arc::clone(&mcp_connector),
-            authorizer: Arc::clone(&mcp_authorizer),
-            events: Arc::clone(&events),
-            clock: Arc::clone(&clock),
-            entropy: Arc::clone(&entropy),
-            budgets: settings.mcp_budgets,
-        };
-        let adapters = McpAdapters {
-            connector: mcp_connector,
-            authorizer: mcp_authorizer,
-            supervision: Arc::new(Supervision::new(watched, tasks.clone(), mcp_stop.clone())),
-        };
-        let mcp = Arc::new(McpServers::new(
-            stores.mcp_servers,
-            adapters,
-            Arc::clone(&audit),
-            Arc::clone(&clock),
-            presets::all(),
-            settings.mcp_test_budgets,
-        ));
         let agent = Arc::new(Agent::new(AgentParts {
             turns: stores.turns,
             sessions: Arc::clone(&stores.sessions),
             agents,
             settings: Arc::clone(&chosen),
             mcp: Arc::clone(&mcp),
+            memories: Arc::clone(&memories),
             events: Arc::clone(&events),
             audit: Arc::clone(&audit),
             clock: Arc::clone(&clock),
@@ -221,6 +214,7 @@ impl App {
             webhooks: Arc::new(Webhooks::new(stores.webhooks, Arc::clone(&agent), Arc::clone(&audit), clock, entropy)),
             mcp: Arc::clone(&mcp),
             settings: Arc::clone(&chosen),
+            memories: Arc::clone(&memories),
             tasks,
             agent: Arc::clone(&agent),
             audit,
@@ -229,7 +223,9 @@ impl App {
             feed,
             public_url: PublicUrl(settings.public_url.into()),
         };
-        Self { router: crate::http::router(state), agent, tokens, logins, apps, mcp, settings: chosen, stop, mcp_stop }
+        let router = crate::http::router(state);
+        let settings = chosen;
+        Self { router, agent, tokens, logins, apps, mcp, settings, memories, semantic, events, stop, mcp_stop }
     }
 
     /// The router, for tests that call it without a socket.
@@ -249,6 +245,18 @@ impl App {
         Arc::clone(&self.settings)
     }
 
+    /// The memories, for tests that look at them without a request.
+    #[must_use]
+    pub fn memories(&self) -> Arc<Memories> {
+        Arc::clone(&self.memories)
+    }
+
+    /// What finds memories by their meaning, for tests that make vectors by hand.
+    #[must_use]
+    pub fn semantic(&self) -> Arc<Semantic> {
+        Arc::clone(&self.semantic)
+    }
+
     /// The agent, for tests that answer turns by hand.
     #[must_use]
     pub fn agent(&self) -> Arc<Agent> {
@@ -257,21 +265,54 @@ impl App {
 }
 
 /// What the user chooses, over what configuration says.
-fn runtime_settings(
-    settings: &Settings,
-    stores: &Stores,
-    agents: &Arc<dyn Agents>,
-    events: &Arc<dyn EventBus>,
-    audit: &Arc<Audit>,
-) -> Arc<RuntimeSettings> {
+fn runtime_settings(settings: &Settings, parts: &Parts, audit: &Arc<Audit>) -> Arc<RuntimeSettings> {
     Arc::new(RuntimeSettings::over(SettingsParts {
         configured: settings.agent.clone(),
         server: server_settings(settings),
-        store: Arc::clone(&stores.settings),
-        agents: Arc::clone(agents),
-        events: Arc::clone(events),
+        store: Arc::clone(&parts.stores.settings),
+        agents: Arc::clone(&parts.agents),
+        events: Arc::clone(&parts.events),
         audit: Arc::clone(audit),
     }))
+}
+
+/// The memories, and what finds them by their meaning.
+fn memories(parts: &Parts, chosen: &Arc<RuntimeSettings>, audit: &Arc<Audit>) -> (Arc<Memories>, Arc<Semantic>) {
+    let stores = &parts.stores;
+    let (kept, vectors) = (Arc::clone(&stores.memories), Arc::clone(&stores.vectors));
+    let semantic = Arc::new(Semantic::new(kept, vectors, Arc::clone(&parts.embedders)));
+    let memories = Memories::new(MemoriesParts {
+        store: Arc::clone(&stores.memories),
+        lexical: Arc::new(Lexical::new(Arc::clone(&stores.memories))),
+        semantic: Arc::clone(&semantic) as _,
+        embedders: Arc::clone(&parts.embedders),
+        settings: Arc::clone(chosen),
+        audit: Arc::clone(audit),
+        clock: Arc::clone(&parts.clock),
+        timer: Arc::clone(&parts.timer),
+        entropy: Arc::clone(&parts.entropy),
+    });
+    (Arc::new(memories), semantic)
+}
+
+/// The MCP servers. Their connections end when `stop` is cancelled.
+fn mcp_servers(settings: &Settings, parts: &Parts, audit: &Arc<Audit>, stop: &CancellationToken) -> McpServers {
+    let watched = mcp_supervision::World {
+        connector: Arc::clone(&parts.mcp_connector),
+        authorizer: Arc::clone(&parts.mcp_authorizer),
+        events: Arc::clone(&parts.events),
+        clock: Arc::clone(&parts.clock),
+        entropy: Arc::clone(&parts.entropy),
+        budgets: settings.mcp_budgets,
+    };
+    let adapters = McpAdapters {
+        connector: Arc::clone(&parts.mcp_connector),
+        authorizer: Arc::clone(&parts.mcp_authorizer),
+        supervision: Arc::new(Supervision::new(watched, parts.tasks.clone(), stop.clone())),
+    };
+    let store = Arc::clone(&parts.stores.mcp_servers);
+    let (audit, clock) = (Arc::clone(audit), Arc::clone(&parts.clock));
+    McpServers::new(store, adapters, audit, clock, presets::all(), settings.mcp_test_budgets)
 }
 
 /// What configuration says of the server, by the names that settings have.

@@ -87,6 +87,11 @@ pub enum Command {
     /// The server must be running on this machine: it is what starts and reaches them.
     #[command(subcommand)]
     Mcp(McpCommand),
+    /// Look at what is remembered of somebody, or delete it.
+    ///
+    /// The server must be running on this machine.
+    #[command(subcommand)]
+    Memory(MemoryCommand),
     /// Talk to the agent in the terminal.
     ///
     /// The server must be running on this machine. Without a message, lines are read: Ctrl-C stops an answer, Ctrl-D ends
@@ -209,6 +214,31 @@ pub enum McpCommand {
 }
 
 #[derive(Subcommand)]
+pub enum MemoryCommand {
+    /// Print everything that is remembered of somebody, or of everybody, as JSON: facts and daily notes, oldest first.
+    #[command(after_help = MEMORY_EXPORT_EXAMPLES)]
+    Export {
+        /// Whose memories; `default` is you.
+        #[arg(long)]
+        owner: Option<String>,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Delete everything that is remembered of somebody, for ever.
+    #[command(after_help = MEMORY_DELETE_EXAMPLES)]
+    Delete {
+        /// Whose memories; `default` is you.
+        #[arg(long)]
+        owner: String,
+        /// Delete them without asking.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        flags: Flags,
+    },
+}
+
+#[derive(Subcommand)]
 pub enum ConfigCommand {
     /// Print every key with the value in force and where it came from. Secrets are shown as `[set]`.
     #[command(after_help = CONFIG_SHOW_EXAMPLES)]
@@ -298,6 +328,16 @@ const MCP_CALL_EXAMPLES: &str = "\
 Examples:
   pawport mcp call filesystem list_directory '{\"path\": \"/srv/files\"}'
   pawport mcp call time get_current_time '{\"timezone\": \"Europe/Lisbon\"}'";
+
+const MEMORY_EXPORT_EXAMPLES: &str = "\
+Examples:
+  pawport memory export --owner default > memories.json
+  pawport memory export | jq '.[].content'";
+
+const MEMORY_DELETE_EXAMPLES: &str = "\
+Examples:
+  pawport memory export --owner 36986f1f4abd2117 > theirs.json
+  pawport memory delete --owner 36986f1f4abd2117 --yes";
 
 const CHAT_EXAMPLES: &str = "\
 Examples:

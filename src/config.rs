@@ -78,6 +78,8 @@ pub struct Config {
     pub rate_limits: RateLimits,
     /// Who answers.
     pub agent: AgentConfig,
+    /// The folder with the model that makes vectors of memories.
+    pub embedding_model_dir: Option<PathBuf>,
     /// How many sessions are answered at once.
     pub max_concurrent: usize,
     /// How many unanswered turns are held.
@@ -203,6 +205,7 @@ pub fn resolve(flags: &Values, environment: &Values, file: Option<&ConfigFile>) 
             key: given.limit(&keys::RATE_LIMIT_KEY)?,
         },
         agent: AgentConfig::resolve(&mut given)?,
+        embedding_model_dir: given.optional(&keys::EMBEDDING_MODEL_DIR, values::path)?,
         max_concurrent: given.required(&keys::MAX_CONCURRENT, |text| values::number(text, &(1..=100)))?,
         queue_capacity: given.required(&keys::QUEUE_CAPACITY, |text| values::number(text, &(1..=1_000_000)))?,
         mcp_start_timeout: given

@@ -19,6 +19,7 @@ mod gate;
 mod health;
 mod landing;
 pub mod mcp;
+mod memory;
 pub mod openapi;
 mod qr;
 pub mod rate_limit;
@@ -38,6 +39,7 @@ use crate::domain::auth::service::apps::Apps;
 use crate::domain::auth::service::keys::ApiKeys;
 use crate::domain::auth::service::logins::Logins;
 use crate::domain::mcp::service::McpServers;
+use crate::domain::memory::service::Memories;
 use crate::domain::readiness::service::Readiness;
 use crate::domain::session::service::Sessions;
 use crate::domain::settings::service::Settings;
@@ -90,6 +92,8 @@ pub struct AppState {
     pub mcp: Arc<McpServers>,
     /// What the user chose.
     pub settings: Arc<Settings>,
+    /// What is remembered.
+    pub memories: Arc<Memories>,
     /// Where work runs that does not end with its request.
     pub tasks: TaskTracker,
     /// The agent.
@@ -120,6 +124,7 @@ fn routes() -> OpenApiRouter<AppState> {
             .merge(webhooks::routes())
             .merge(mcp::routes())
             .merge(settings::routes())
+            .merge(memory::routes())
             .merge(backends::routes())
             .merge(audit::routes())
             .merge(auth::routes())

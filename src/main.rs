@@ -3,7 +3,7 @@
 mod arguments;
 
 use anyhow::{Context, anyhow, ensure};
-use arguments::{Arguments, Command, ConfigCommand, McpCommand, SecretsCommand, TokenCommand};
+use arguments::{Arguments, Command, ConfigCommand, McpCommand, MemoryCommand, SecretsCommand, TokenCommand};
 use clap::Parser;
 use pawport::adapters::data_dir::credential_file::CredentialFile;
 use pawport::app::{self, ChatOptions, McpTarget};
@@ -63,6 +63,12 @@ fn run(command: Command) -> anyhow::Result<()> {
             print(&runtime()?.block_on(app::import(&config, arguments.into()))?)
         }
         Command::Mcp(command) => print(&runtime()?.block_on(mcp(command))?),
+        Command::Memory(MemoryCommand::Export { owner, flags }) => {
+            print(&runtime()?.block_on(app::export_memories(&Config::load(&flags)?, owner.as_deref()))?)
+        }
+        Command::Memory(MemoryCommand::Delete { owner, yes, flags }) => {
+            print(&runtime()?.block_on(app::delete_memories(&Config::load(&flags)?, &owner, yes))?)
+        }
         Command::Chat { message, session, flags } => {
             let options = ChatOptions { session, message };
             runtime()?.block_on(app::chat(&Config::load(&flags)?, options))

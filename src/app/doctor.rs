@@ -79,6 +79,7 @@ pub async fn doctor(config: &Config) -> anyhow::Result<String> {
                 add("storage", storage_in_use(&server).await);
                 add("agent", agent_in_use(&server).await);
                 add("MCP servers", mcp_servers(&server).await);
+                add("memory", memory(&server).await);
             }
         }
     }
@@ -193,6 +194,30 @@ async fn mcp_servers(server: &RunningServer) -> Finding {
         (true, _) => Finding::Fine("there are none; docs/mcp.md says how to add one".to_owned()),
         (_, true) => Finding::Fine(format!("{connected} of {} are connected, the others switched off", statuses.len())),
         _ => Finding::Wrong(format!("{connected} of {} are connected{wrong}", statuses.len())),
+    }
+}
+
+async fn memory(server: &RunningServer) -> Finding {
+    let stats = match server.send(server.request(Method::GET, "/memory/stats")).await {
+        Ok(answer) => answer.json::<Value>().await.map_err(anyhow::Error::new),
+        Err(error) => Err(error),
+    };
+    let stats = match stats {
+        Ok(stats) => stats,
+        Err(error) => return Finding::Wrong(format!("{error:#}")),
+    };
+    let (total, embedding) = (&stats["total_memories"], &stats["embedding"]);
+    if let Some(problem) = embedding["problem"].as_str() {
+        return Finding::Wrong(format!("{total} memories, found by their words only: {problem}"));
+    }
+    match embedding["model"].as_str() {
+        None => Finding::Fine(format!(
+            "{total} memories, found by their words; docs/memory.md says how to find them by meaning, too"
+        )),
+        Some(model) => Finding::Fine(format!(
+            "{total} memories, found by words and meaning; {} have vectors of {model}",
+            embedding["done"]
+        )),
     }
 }
 

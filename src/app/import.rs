@@ -239,7 +239,7 @@ impl Label {
             Item::Setting(setting) => {
                 Self::Named(format!("setting {}", setting.name), "it is set here to something else")
             }
-            Item::Audit(_) | Item::Kept(_) => Self::Nothing,
+            Item::Memory(_) | Item::Audit(_) | Item::Kept(_) => Self::Nothing,
         }
     }
 }

@@ -6,6 +6,7 @@ use super::{App, Parts, Settings, ollama, secrets, workers};
 use crate::adapters::agents::{self, AllAgents};
 use crate::adapters::data_dir::credential_file::CredentialFile;
 use crate::adapters::data_dir::{DataDir, Lock};
+use crate::adapters::embedding::AllEmbedders;
 use crate::adapters::events::BroadcastEvents;
 use crate::adapters::host::{OsEntropy, SystemClock, SystemTimer, reachable};
 use crate::adapters::in_memory::InMemoryStorage;
@@ -67,6 +68,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let processes = open_processes(&config)?;
     let http = mcp::http_client().context("cannot prepare connections to MCP servers")?;
     let to_models = agents::http_client().context("cannot prepare connections to models")?;
+    let embedders = AllEmbedders::new(to_models.clone(), config.embedding_model_dir.clone());
     let all_agents = AllAgents::new(to_models, processes.clone());
     let connector = RmcpConnector::new(processes, http, Arc::clone(&sign_ins) as _, tracker.clone());
     let parts = Parts {
@@ -74,6 +76,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         clock,
         events: Arc::new(BroadcastEvents::default()),
         agents: Arc::new(all_agents),
+        embedders: Arc::new(embedders),
         timer: Arc::new(SystemTimer),
         master,
         entropy,
@@ -84,6 +87,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let public_url = settings.public_url.clone();
     let app = App::build(settings, parts, shutdown.soft.clone());
     app.settings.load().await.context("the settings cannot be read")?;
+    app.memories.follow_settings();
     let resumed = app.agent.recover().await.context("the turns left by the last run cannot be taken up")?;
     if resumed > 0 {
         tracing::info!(resumed, "taking up turns that were being answered when the server ended");
@@ -247,9 +251,15 @@ pub async fn run(
     shutdown: Shutdown,
     deadline: Duration,
 ) -> Result<(), RunError> {
-    let App { router, agent, tokens, logins, apps, mcp: _, settings: _, stop, mcp_stop } = app;
+    let App { router, agent, tokens, logins, apps, mcp: _, settings: _, memories, semantic, events, stop, mcp_stop } =
+        app;
     let mut server = tracker.spawn(serve_connections(listener, router, stop.clone()));
-    let mut answering = tracker.spawn(workers::answer_turns(Arc::clone(&agent), stop.clone()));
+    let (learn, answered) = workers::to_learn();
+    let mut answering = tracker.spawn(workers::answer_turns(Arc::clone(&agent), learn, stop.clone()));
+    tracker.spawn(workers::learn(Arc::clone(&agent), answered, stop.clone()));
+    tracker.spawn(workers::follow_settings(memories, events.subscribe(), stop.clone()));
+    let embedding = stop.clone();
+    tracker.spawn(async move { semantic.keep_up(embedding).await });
     tracker.spawn(workers::clean_up(Arc::clone(&agent), logins, apps, stop.clone()));
     tracker.spawn(workers::store_uses(tokens, stop.clone()));
 

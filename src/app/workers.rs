@@ -1,16 +1,19 @@
 //! What runs beside the requests: answering turns, and cleaning up.
 
-use crate::domain::agent::service::{Agent, LEASE};
+use crate::domain::agent::service::{Agent, Answer, LEASE};
 use crate::domain::agent::{ClaimedTurn, TurnId};
 use crate::domain::auth::service::Tokens;
 use crate::domain::auth::service::apps::Apps;
 use crate::domain::auth::service::logins::Logins;
+use crate::domain::event::Event;
+use crate::domain::memory::service::Memories;
+use crate::ports::events::{EventStream, Heard};
 use crate::ports::store::StoreError;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -35,7 +38,7 @@ const STORE_USES: Duration = Duration::from_secs(15);
 ///
 /// # Panics
 /// If answering a turn panicked: half of a server is worse than none.
-pub async fn answer_turns(agent: Arc<Agent>, stop: CancellationToken) {
+pub async fn answer_turns(agent: Arc<Agent>, learn: mpsc::Sender<Answered>, stop: CancellationToken) {
     let running = Arc::new(Semaphore::new(agent.limits().max_concurrent));
     let most = agent.limits().max_concurrent + CLAIMED_AHEAD;
     let mut tasks: JoinSet<TurnId> = JoinSet::new();
@@ -51,7 +54,7 @@ pub async fn answer_turns(agent: Arc<Agent>, stop: CancellationToken) {
             if !held.insert(turn.turn.id.clone()) {
                 continue;
             }
-            tasks.spawn(answer(Arc::clone(&agent), turn, Arc::clone(&running), stop.clone()));
+            tasks.spawn(answer(Arc::clone(&agent), turn, Arc::clone(&running), learn.clone(), stop.clone()));
         }
         if renewal.tick().now_or_never().is_some() {
             renew(&agent, &held).await;
@@ -108,7 +111,13 @@ fn finished(done: Result<TurnId, JoinError>) -> TurnId {
 }
 
 /// Answers one turn when its time has come.
-async fn answer(agent: Arc<Agent>, turn: ClaimedTurn, running: Arc<Semaphore>, stop: CancellationToken) -> TurnId {
+async fn answer(
+    agent: Arc<Agent>,
+    turn: ClaimedTurn,
+    running: Arc<Semaphore>,
+    learn: mpsc::Sender<Answered>,
+    stop: CancellationToken,
+) -> TurnId {
     let its_time = async {
         tokio::select! {
             permit = running.acquire() => permit.ok(),
@@ -124,14 +133,56 @@ async fn answer(agent: Arc<Agent>, turn: ClaimedTurn, running: Arc<Semaphore>, s
         tracing::error!(turn.id = %turn.turn.id, error = &error as &dyn std::error::Error, "an answer could not be stored");
         if !matches!(error, StoreError::Unavailable(_)) {
             // Trying again would end the same. Its lease will end, and it is tried anew a few times.
-            break;
+            return turn.turn.id;
         }
         if stop.run_until_cancelled(sleep(PAUSE_AFTER_FAILURE)).await.is_none() {
             // It is asked again after the next start.
-            break;
+            return turn.turn.id;
         }
     }
-    turn.turn.id
+    let id = turn.turn.id.clone();
+    if agent.may_learn(&turn, &answer) && learn.try_send((turn, answer)).is_err() {
+        tracing::warn!(turn.id = %id, "nothing is learned from a turn, because too many wait to be learned from");
+    }
+    id
+}
+
+/// A turn that was answered, for who learns from it.
+pub type Answered = (ClaimedTurn, Answer);
+
+/// How many answered turns may wait to be learned from.
+const TO_LEARN: usize = 100;
+
+/// Where answered turns wait to be learned from. They are in memory only: what was said is stored, and can be said again.
+pub fn to_learn() -> (mpsc::Sender<Answered>, mpsc::Receiver<Answered>) {
+    mpsc::channel(TO_LEARN)
+}
+
+/// Learns from answered turns, one after the other, until `stop`.
+pub async fn learn(agent: Arc<Agent>, mut answered: mpsc::Receiver<Answered>, stop: CancellationToken) {
+    let learning = async {
+        while let Some((turn, answer)) = answered.recv().await {
+            let id = &turn.turn.id;
+            match agent.learn(&turn, &answer).await {
+                Ok(learned) => tracing::debug!(turn.id = %id, learned, "learned from a turn"),
+                Err(error) => tracing::warn!(turn.id = %id, %error, "nothing was learned from a turn"),
+            }
+        }
+    };
+    stop.run_until_cancelled(learning).await;
+}
+
+/// Lets memory follow what the user chooses, until `stop`.
+pub async fn follow_settings(memories: Arc<Memories>, mut events: EventStream, stop: CancellationToken) {
+    let following = async {
+        while let Some(heard) = events.next().await {
+            // Whatever was missed may have been a change.
+            if matches!(heard, Heard::Event(Event::SettingsChanged) | Heard::Missed(_)) {
+                memories.follow_settings();
+            }
+        }
+    };
+    stop.run_until_cancelled(following).await;
 }
 
 /// Drops what is not needed any more, now and then, until `stop`.

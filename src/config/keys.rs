@@ -5,7 +5,10 @@
 
 mod agent;
 
-pub use agent::{AGENT, AGENT_COMMAND, MODEL, MODEL_API_KEY, MODEL_API_KEY_FILE, MODEL_BASE_URL, SYSTEM_PROMPT_FILE};
+pub use agent::{
+    AGENT, AGENT_COMMAND, EMBEDDING_MODEL_DIR, MODEL, MODEL_API_KEY, MODEL_API_KEY_FILE, MODEL_BASE_URL,
+    SYSTEM_PROMPT_FILE,
+};
 
 /// What all environment variables of this program start with.
 pub const VARIABLE_PREFIX: &str = "PAWPORT_";
@@ -47,7 +50,7 @@ pub enum Kind {
 }
 
 /// Every key, in the order in which they are shown.
-pub const ALL: [&Key; 36] = [
+pub const ALL: [&Key; 37] = [
     &HOST,
     &PORT,
     &PUBLIC_URL,
@@ -76,6 +79,7 @@ pub const ALL: [&Key; 36] = [
     &MODEL_API_KEY_FILE,
     &AGENT_COMMAND,
     &SYSTEM_PROMPT_FILE,
+    &EMBEDDING_MODEL_DIR,
     &MAX_CONCURRENT,
     &QUEUE_CAPACITY,
     &MCP_START_TIMEOUT,

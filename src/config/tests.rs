@@ -105,7 +105,7 @@ fn an_empty_variable_is_not_set_and_those_of_others_do_not_matter() {
 }
 
 /// For each key three texts that are allowed. Secrets are missing, since they exclude their files.
-const ALLOWED: [(&str, [&str; 3]); 27] = [
+const ALLOWED: [(&str, [&str; 3]); 28] = [
     ("host", ["0.0.0.0", "::1", "192.168.1.2"]),
     ("port", ["0", "65535", "9000"]),
     ("public_url", ["https://paw.example.org", "http://[::1]:9000", "http://localhost:1"]),
@@ -126,6 +126,7 @@ const ALLOWED: [(&str, [&str; 3]); 27] = [
     ("rate_limit_key", ["0", "3/4", "5/6"]),
     ("agent_command", ["paw", "paw -x", "/a/b 'c d'"]),
     ("system_prompt_file", ["/run/a", "/run/b", "c"]),
+    ("embedding_model_dir", ["/srv/a", "relative/b", "c d"]),
     ("max_concurrent", ["1", "100", "7"]),
     ("queue_capacity", ["1", "1000000", "7"]),
     ("mcp_start_timeout", ["1", "3600", "7"]),
@@ -266,11 +267,11 @@ fn the_password_of_a_database_is_not_shown() {
 
 #[test]
 fn unknown_names_are_refused_with_the_nearest_known_one() {
-    insta::assert_snapshot!(message(from_environment(&[("PAWPORT_PROT", "1")])), @"unknown environment variable PAWPORT_PROT: did you mean PAWPORT_PORT? (known are PAWPORT_HOST, PAWPORT_PORT, PAWPORT_PUBLIC_URL, PAWPORT_DATA_DIR, PAWPORT_DATABASE_URL, PAWPORT_VAULT_KEY, PAWPORT_VAULT_KEY_FILE, PAWPORT_ACCESS_TOKEN, PAWPORT_ACCESS_TOKEN_FILE, PAWPORT_STATUS_KEY, PAWPORT_STATUS_KEY_FILE, PAWPORT_SESSION_TOKEN_TTL_HOURS, PAWPORT_LOCALHOST_AUTH_BYPASS, PAWPORT_URL_TOKENS, PAWPORT_TRUSTED_PROXIES, PAWPORT_ALLOWED_HOSTS, PAWPORT_CORS_ORIGINS, PAWPORT_RATE_LIMIT_API, PAWPORT_RATE_LIMIT_AUTH, PAWPORT_RATE_LIMIT_WS, PAWPORT_RATE_LIMIT_KEY, PAWPORT_AGENT, PAWPORT_MODEL, PAWPORT_MODEL_BASE_URL, PAWPORT_MODEL_API_KEY, PAWPORT_MODEL_API_KEY_FILE, PAWPORT_AGENT_COMMAND, PAWPORT_SYSTEM_PROMPT_FILE, PAWPORT_MAX_CONCURRENT, PAWPORT_QUEUE_CAPACITY, PAWPORT_MCP_START_TIMEOUT, PAWPORT_MCP_TEST_TIMEOUT, PAWPORT_SHUTDOWN_TIMEOUT, PAWPORT_LOG, PAWPORT_LOG_FORMAT, PAWPORT_CONFIG)");
+    insta::assert_snapshot!(message(from_environment(&[("PAWPORT_PROT", "1")])), @"unknown environment variable PAWPORT_PROT: did you mean PAWPORT_PORT? (known are PAWPORT_HOST, PAWPORT_PORT, PAWPORT_PUBLIC_URL, PAWPORT_DATA_DIR, PAWPORT_DATABASE_URL, PAWPORT_VAULT_KEY, PAWPORT_VAULT_KEY_FILE, PAWPORT_ACCESS_TOKEN, PAWPORT_ACCESS_TOKEN_FILE, PAWPORT_STATUS_KEY, PAWPORT_STATUS_KEY_FILE, PAWPORT_SESSION_TOKEN_TTL_HOURS, PAWPORT_LOCALHOST_AUTH_BYPASS, PAWPORT_URL_TOKENS, PAWPORT_TRUSTED_PROXIES, PAWPORT_ALLOWED_HOSTS, PAWPORT_CORS_ORIGINS, PAWPORT_RATE_LIMIT_API, PAWPORT_RATE_LIMIT_AUTH, PAWPORT_RATE_LIMIT_WS, PAWPORT_RATE_LIMIT_KEY, PAWPORT_AGENT, PAWPORT_MODEL, PAWPORT_MODEL_BASE_URL, PAWPORT_MODEL_API_KEY, PAWPORT_MODEL_API_KEY_FILE, PAWPORT_AGENT_COMMAND, PAWPORT_SYSTEM_PROMPT_FILE, PAWPORT_EMBEDDING_MODEL_DIR, PAWPORT_MAX_CONCURRENT, PAWPORT_QUEUE_CAPACITY, PAWPORT_MCP_START_TIMEOUT, PAWPORT_MCP_TEST_TIMEOUT, PAWPORT_SHUTDOWN_TIMEOUT, PAWPORT_LOG, PAWPORT_LOG_FORMAT, PAWPORT_CONFIG)");
     assert!(!message(from_environment(&[("PAWPORT_FOO", "1")])).contains("did you mean"));
-    insta::assert_snapshot!(message(from_file("port = 1\ndata-dir = '/srv'")), @"unknown key data-dir in config file /etc/pawport.toml line 2: did you mean data_dir? (known are host, port, public_url, data_dir, database_url, vault_key, vault_key_file, access_token, access_token_file, status_key, status_key_file, session_token_ttl_hours, localhost_auth_bypass, url_tokens, trusted_proxies, allowed_hosts, cors_origins, rate_limit_api, rate_limit_auth, rate_limit_ws, rate_limit_key, agent, model, model_base_url, model_api_key, model_api_key_file, agent_command, system_prompt_file, max_concurrent, queue_capacity, mcp_start_timeout, mcp_test_timeout, shutdown_timeout, log, log_format)");
-    insta::assert_snapshot!(message(from_file("[server]\nport = 1")), @"unknown key server in config file /etc/pawport.toml line 1: known are host, port, public_url, data_dir, database_url, vault_key, vault_key_file, access_token, access_token_file, status_key, status_key_file, session_token_ttl_hours, localhost_auth_bypass, url_tokens, trusted_proxies, allowed_hosts, cors_origins, rate_limit_api, rate_limit_auth, rate_limit_ws, rate_limit_key, agent, model, model_base_url, model_api_key, model_api_key_file, agent_command, system_prompt_file, max_concurrent, queue_capacity, mcp_start_timeout, mcp_test_timeout, shutdown_timeout, log, log_format");
-    insta::assert_snapshot!(message(from_flags(&[("access_token", TOKEN)])), @"unknown key access_token on the command line: known are host, port, public_url, data_dir, database_url, session_token_ttl_hours, localhost_auth_bypass, url_tokens, trusted_proxies, allowed_hosts, cors_origins, rate_limit_api, rate_limit_auth, rate_limit_ws, rate_limit_key, agent, model, model_base_url, agent_command, system_prompt_file, max_concurrent, queue_capacity, mcp_start_timeout, mcp_test_timeout, shutdown_timeout, log, log_format, config");
+    insta::assert_snapshot!(message(from_file("port = 1\ndata-dir = '/srv'")), @"unknown key data-dir in config file /etc/pawport.toml line 2: did you mean data_dir? (known are host, port, public_url, data_dir, database_url, vault_key, vault_key_file, access_token, access_token_file, status_key, status_key_file, session_token_ttl_hours, localhost_auth_bypass, url_tokens, trusted_proxies, allowed_hosts, cors_origins, rate_limit_api, rate_limit_auth, rate_limit_ws, rate_limit_key, agent, model, model_base_url, model_api_key, model_api_key_file, agent_command, system_prompt_file, embedding_model_dir, max_concurrent, queue_capacity, mcp_start_timeout, mcp_test_timeout, shutdown_timeout, log, log_format)");
+    insta::assert_snapshot!(message(from_file("[server]\nport = 1")), @"unknown key server in config file /etc/pawport.toml line 1: known are host, port, public_url, data_dir, database_url, vault_key, vault_key_file, access_token, access_token_file, status_key, status_key_file, session_token_ttl_hours, localhost_auth_bypass, url_tokens, trusted_proxies, allowed_hosts, cors_origins, rate_limit_api, rate_limit_auth, rate_limit_ws, rate_limit_key, agent, model, model_base_url, model_api_key, model_api_key_file, agent_command, system_prompt_file, embedding_model_dir, max_concurrent, queue_capacity, mcp_start_timeout, mcp_test_timeout, shutdown_timeout, log, log_format");
+    insta::assert_snapshot!(message(from_flags(&[("access_token", TOKEN)])), @"unknown key access_token on the command line: known are host, port, public_url, data_dir, database_url, session_token_ttl_hours, localhost_auth_bypass, url_tokens, trusted_proxies, allowed_hosts, cors_origins, rate_limit_api, rate_limit_auth, rate_limit_ws, rate_limit_key, agent, model, model_base_url, agent_command, system_prompt_file, embedding_model_dir, max_concurrent, queue_capacity, mcp_start_timeout, mcp_test_timeout, shutdown_timeout, log, log_format, config");
 }
 
 #[test]
@@ -404,6 +405,7 @@ fn the_table_has_one_line_a_key() {
     model_api_key_file       [not set]                               default
     agent_command            [not set]                               default
     system_prompt_file       [not set]                               default
+    embedding_model_dir      [not set]                               default
     max_concurrent           5                                       default
     queue_capacity           10000                                   default
     mcp_start_timeout        300                                     default

@@ -4,7 +4,7 @@
 //! router is compared with when it is built: a route that is not here does not start.
 
 use super::rate_limit::Tier;
-use crate::domain::auth::scope::Scope::{self, Admin, Chat, Sessions, SettingsRead, SettingsWrite};
+use crate::domain::auth::scope::Scope::{self, Admin, Chat, Memory, Sessions, SettingsRead, SettingsWrite};
 use axum::http::Method;
 use std::collections::{BTreeSet, HashMap};
 
@@ -135,6 +135,7 @@ use Access::{AnyCredential, Open, Scopes, StatusKey};
 const ADMIN: Access = Scopes(&[Admin]);
 const CHAT: Access = Scopes(&[Chat]);
 const SESSIONS: Access = Scopes(&[Sessions]);
+const MEMORY: Access = Scopes(&[Memory]);
 const SETTINGS_READ: Access = Scopes(&[SettingsRead, SettingsWrite]);
 const SETTINGS_WRITE: Access = Scopes(&[SettingsWrite]);
 
@@ -224,6 +225,19 @@ pub const ROUTES: &[Route] = &[
     twins("POST", "/backends/install", ADMIN),
     v1("POST", "/backends/check", ADMIN),
     twins("GET", "/backends/ollama-models", ADMIN),
+    // Memory.
+    twins("GET", "/memory/long_term", MEMORY),
+    twins("POST", "/memory/long_term", MEMORY),
+    twins("DELETE", "/memory/long_term", MEMORY),
+    twins("PATCH", "/memory/long_term/{id}", MEMORY),
+    twins("DELETE", "/memory/long_term/{id}", MEMORY),
+    twins("GET", "/memory/search", MEMORY),
+    twins("GET", "/memory/settings", MEMORY),
+    twins("POST", "/memory/settings", MEMORY),
+    twins("GET", "/memory/stats", MEMORY),
+    twins("POST", "/memory/prune", MEMORY),
+    twins("GET", "/memory/graph", MEMORY),
+    twins("GET", "/memory/graph.svg", MEMORY),
     // Security.
     twins("GET", "/audit", ADMIN),
 ];

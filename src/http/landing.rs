@@ -44,7 +44,8 @@ pub fn note(status: StatusCode, title: &str, text: &str) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], Html(page)).into_response()
 }
 
-fn escaped(text: &str) -> String {
+/// A text as it stands in HTML, and in SVG.
+pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

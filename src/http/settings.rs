@@ -54,14 +54,23 @@ fn masked(webhook: &Webhook) -> Value {
     })
 }
 
+/// That settings were changed.
 #[derive(Serialize, ToSchema)]
-struct ChangedView {
+pub struct ChangedView {
     #[schema(example = "ok")]
     status: &'static str,
     /// What should be known of what was changed, or was not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     warnings: Vec<String>,
+}
+
+impl ChangedView {
+    /// With what should be known of it.
+    #[must_use]
+    pub fn with(warnings: Vec<String>) -> Self {
+        Self { status: "ok", warnings }
+    }
 }
 
 /// Changes the settings that are named, all of them or none; they hold from the next answer of the agent on.

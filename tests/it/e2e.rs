@@ -14,6 +14,7 @@ mod cli;
 mod client;
 mod import;
 mod mcp;
+mod memory;
 mod migrate;
 mod postgres;
 mod refusals;

@@ -17,6 +17,7 @@ mod events;
 mod gate;
 mod health;
 mod mcp;
+mod memory;
 mod openapi;
 mod sessions;
 mod settings;

@@ -3,8 +3,10 @@
 mod contract;
 mod docs;
 mod e2e;
+mod embedding;
 mod http;
 mod mcp;
 mod mcp_sign_in;
 mod models;
+mod recall;
 mod support;

@@ -8,6 +8,8 @@
 #![expect(clippy::expect_used, reason = "a test may stop at the first surprise")]
 
 mod app;
+pub mod embedding_model;
+pub mod embedding_server;
 mod failing;
 pub mod mcp_servers;
 pub mod model_server;

@@ -28,6 +28,7 @@ pub(super) fn weight(item: &Item) -> (usize, usize) {
             let texts = pairs.chain(&arguments).chain([&command, &url]);
             (1, texts.map(String::len).sum())
         }
+        Item::Memory(memory) => (1, memory.text.as_str().len()),
         Item::Setting(setting) => (1, setting_bytes(&setting.value)),
         Item::McpSignIn(sign_in) => (1, sign_in.grant.expose_secret().len()),
         Item::Webhook(_) | Item::ApiKey(_) => (1, 0),

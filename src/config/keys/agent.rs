@@ -80,6 +80,19 @@ pub static AGENT_COMMAND: Key = Key {
     kind: Kind::Plain,
 };
 
+/// The model that makes vectors of memories on this machine.
+pub static EMBEDDING_MODEL_DIR: Key = Key {
+    name: "embedding_model_dir",
+    flag: Some("embedding-model-dir"),
+    variable: "PAWPORT_EMBEDDING_MODEL_DIR",
+    in_file: true,
+    placeholder: "FOLDER",
+    help: "Folder with a sentence-transformers model, for finding memories by meaning without network",
+    default: None,
+    allowed: "a folder (a leading ~ is the shell's and means nothing here)",
+    kind: Kind::Plain,
+};
+
 /// How the agent is to behave.
 pub static SYSTEM_PROMPT_FILE: Key = Key {
     name: "system_prompt_file",

@@ -194,33 +194,48 @@ async fn an_old_api_key_opens_what_it_opened() {
     server.stop();
 }
 
-#[test]
-fn what_has_no_place_yet_is_kept_as_documented() {
+#[tokio::test]
+async fn memories_are_listed_and_found_under_their_old_ids_too() {
     let place = Place::new();
     let home = sample(&place);
     import(&place, &home, &[&MACHINE[..], &["--home-was", "/home/ana/.pocketpaw"]].concat());
-
-    let memories = kept(&place, "memory");
-    let contents: Vec<_> = memories.iter().map(|it| (&it["content"], &it["owner"], &it["tags"])).collect();
-    let (default, user) = (json!("default"), json!("36986f1f4abd2117"));
+    assert!(kept(&place, "memory").is_empty());
+    let server = place.serve(&[]);
+    let client = server.client(&place);
+    let listed = client.get("/api/v1/memory/long_term?kind=all").await.json();
+    let mut listed = listed.as_array().unwrap().clone();
+    listed.sort_by_key(|it| it["content"].as_str().map(str::to_owned));
+    let shown: Vec<_> = listed.iter().map(|it| (&it["content"], &it["owner"], &it["tags"])).collect();
+    let (default, user, everybody) = (json!("default"), json!("36986f1f4abd2117"), json!("shared"));
     assert_eq!(
-        contents,
+        shown,
         [
+            (&json!("Likes short answers."), &user, &json!(["style"])),
             (
                 &json!("Prefers Python over JavaScript for backend work."),
                 &default,
                 &json!(["preference", "programming"])
             ),
+            (&json!("Stand-up moved to Thursday."), &everybody, &json!(["meeting"])),
             (&json!("The main project uses PostgreSQL."), &default, &json!(["project"])),
             (&json!("Works from Lisbon; no meetings before 10:00."), &default, &json!([])),
-            (&json!("Likes short answers."), &user, &json!(["style"])),
-            (&json!("Stand-up moved to Thursday."), &Value::Null, &json!(["meeting"])),
         ]
     );
-    assert_eq!(memories[2]["legacy_id"], "a0502a39-4542-5c8e-9d66-b9add068f0fe");
-    assert_eq!((&memories[0]["header"], &memories[0]["scope"]), (&json!("Languages"), &json!("long_term")));
-    // 23 November 2026, 04:40 UTC.
-    assert_eq!((&memories[4]["created"], &memories[4]["date"]), (&json!(1_795_408_800_000_i64), &json!("2026-11-23")));
+    assert_eq!((&listed[2]["kind"], &listed[2]["timestamp"]), (&json!("daily"), &json!("2026-11-23T04:40:00.000Z")));
+    assert_eq!((&listed[0]["kind"], &listed[0]["author"]), (&json!("long_term"), &json!("import")));
+    let found = client.get("/api/v1/memory/search?q=when+is+a+meeting&owner=default").await.json();
+    assert_eq!(found.as_array().unwrap().len(), 2, "those of the owner, and those of everybody: {found}");
+    let old = "/api/memory/long_term/a0502a39-4542-5c8e-9d66-b9add068f0fe";
+    assert_eq!(client.delete(old).await.status, 200);
+    assert_eq!(client.get("/api/v1/memory/search?q=Lisbon").await.json(), json!([]));
+    server.stop();
+}
+
+#[test]
+fn what_has_no_place_yet_is_kept_as_documented() {
+    let place = Place::new();
+    let home = sample(&place);
+    import(&place, &home, &[&MACHINE[..], &["--home-was", "/home/ana/.pocketpaw"]].concat());
 
     let alias = json!({ "from": "telegram:123456789", "to": "telegram:123456789:ab12cd34" });
     assert_eq!(kept(&place, "session_alias"), [alias]);

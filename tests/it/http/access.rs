@@ -30,11 +30,12 @@ use Access::{Any, Open, Status};
 const ADMIN: Access = Access::Scope("admin");
 const CHAT: Access = Access::Scope("chat");
 const SESSIONS: Access = Access::Scope("sessions");
+const MEMORY: Access = Access::Scope("memory");
 const SETTINGS_READ: Access = Access::Scope("settings:read");
 const SETTINGS_WRITE: Access = Access::Scope("settings:write");
 
 /// What every operation should want; `*` stands for both prefixes. Written by hand: a change here is a decision, not a detail.
-const WANTED: [(Access, &str); 68] = [
+const WANTED: [(Access, &str); 80] = [
     (Open, "GET /healthz"),
     (Open, "GET /readyz"),
     (Open, "POST /webhook/inbound/{name}"),
@@ -99,6 +100,18 @@ const WANTED: [(Access, &str); 68] = [
     (ADMIN, "POST */backends/install"),
     (ADMIN, "POST /api/v1/backends/check"),
     (ADMIN, "GET */backends/ollama-models"),
+    (MEMORY, "GET */memory/long_term"),
+    (MEMORY, "POST */memory/long_term"),
+    (MEMORY, "DELETE */memory/long_term"),
+    (MEMORY, "PATCH */memory/long_term/{id}"),
+    (MEMORY, "DELETE */memory/long_term/{id}"),
+    (MEMORY, "GET */memory/search"),
+    (MEMORY, "GET */memory/settings"),
+    (MEMORY, "POST */memory/settings"),
+    (MEMORY, "GET */memory/stats"),
+    (MEMORY, "POST */memory/prune"),
+    (MEMORY, "GET */memory/graph"),
+    (MEMORY, "GET */memory/graph.svg"),
     // Not in the document: pages and their files.
     (Open, "GET /"),
     (Open, "GET /favicon.ico"),
@@ -148,6 +161,7 @@ fn access_of(operation: &Operation) -> Access {
         (Some(scope), 2) if scope == "admin" => ADMIN,
         (Some(scope), 2) if scope == "sessions" => SESSIONS,
         (Some(scope), 2) if scope == "chat" => CHAT,
+        (Some(scope), 2) if scope == "memory" => MEMORY,
         (Some(scope), 4) if scope == "settings:read" => SETTINGS_READ,
         (Some(scope), 2) if scope == "settings:write" => SETTINGS_WRITE,
         _ => panic!("{}: {alternatives:?}", operation.id),

@@ -19,7 +19,7 @@ fn with_body() -> impl Iterator<Item = &'static Operation> {
 }
 
 /// What stands in a body in which no operation misses anything.
-const MEMBERS: &str = r#""name":"new","title":"x","token":"x","client_id":"pocketpaw-desktop","redirect_uri":"http://localhost:1","code_challenge":"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM","form_token":"x","decision":"deny","grant_type":"x","command":"works","preset_id":"memory","server":"x","tool":"x","content":"/help","backend":"x""#;
+const MEMBERS: &str = r#""name":"new","title":"x","token":"x","client_id":"pocketpaw-desktop","redirect_uri":"http://localhost:1","code_challenge":"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM","form_token":"x","decision":"deny","grant_type":"x","command":"works","preset_id":"memory","server":"x","tool":"x","content":"/help","backend":"x","older_than_days":30"#;
 
 /// Whether the operation takes forms too.
 fn takes_forms(operation: &Operation) -> bool {
@@ -43,7 +43,9 @@ fn call(app: &TestApp, operation: &Operation) -> Call {
 async fn state(app: &TestApp) -> Vec<Value> {
     let user = app.token_user();
     let mut state = Vec::new();
-    for path in ["/api/sessions", "/api/webhooks", "/api/mcp/status", "/api/settings", "/api/audit"] {
+    for path in
+        ["/api/sessions", "/api/webhooks", "/api/mcp/status", "/api/memory/long_term", "/api/settings", "/api/audit"]
+    {
         let mut answer = user.get(path).await.json();
         if let Some(entries) = answer.as_array_mut() {
             entries.retain(|entry| entry["action"] != "login_failed");
@@ -75,7 +77,7 @@ async fn what_is_no_json_is_refused() {
         b"\xff\xfe{\x00}\x00",
         b"{\"name\":\"caf\xe9\",\"title\":\"caf\xe9\"}",
         b"{\"name\":\"x\x00\",\"title\":\"x\x00\"}",
-        br#"{"name":"\ud800","title":"\ud800","token":"\ud800","grant_type":"\ud800","preset_id":"\ud800","server":"\ud800","backend":"\ud800","content":"\ud800"}"#,
+        br#"{"name":"\ud800","title":"\ud800","token":"\ud800","grant_type":"\ud800","preset_id":"\ud800","server":"\ud800","backend":"\ud800","content":"\ud800","older_than_days":"\ud800"}"#,
         br#"{"name":"\x","title":"\x","token":"\x"}"#,
         deep.as_bytes(),
     ];

@@ -4,6 +4,7 @@ use crate::support::{Call, FAULT, Failure, MASTER_TOKEN, Operation, START, TestA
 use axum::http::Method;
 use futures_util::{FutureExt, StreamExt};
 use pawport::domain::auth::token::TokenHash;
+use pawport::domain::memory::{MemoryFilter, Owners};
 use pawport::domain::session::Role;
 use pawport::domain::text::PageLimit;
 use pawport::domain::time::Timestamp;
@@ -15,7 +16,7 @@ const INTERNAL: &str = "Internal server error; the log of the server has the rea
 const UNAVAILABLE: &str = "The storage cannot be reached at the moment; try again later";
 
 /// Operations that ask no store.
-const WITHOUT_STORE: [&str; 16] = [
+const WITHOUT_STORE: [&str; 17] = [
     "version",
     "read_agent_status",
     "stream_agent_status",
@@ -29,6 +30,7 @@ const WITHOUT_STORE: [&str; 16] = [
     "describe_mcp_client",
     "stream_events",
     "list_backends",
+    "read_memory_settings",
     "install_backend",
     "check_backend",
     "list_ollama_models",
@@ -68,6 +70,7 @@ struct Known {
     form_token: String,
     code: String,
     app_token: String,
+    memory: String,
 }
 
 /// `body` with another member.
@@ -124,7 +127,9 @@ async fn app() -> (TestApp, Known) {
     }
     user.get("/api/mcp/oauth/callback?code=a&state=state-of-signed").await.assert_status(200);
     quiet(&app, "signed", &["connected"]).await;
+    let memory = user.post("/api/memory/long_term", json!({ "content": "Works from Lisbon", "tags": ["work"] })).await;
     let known = Known {
+        memory: text(&memory.json()["id"]),
         secret,
         api_key: text(&api_key["id"]),
         session: text(&sessions[0]["id"]),
@@ -155,8 +160,19 @@ fn example(user: &User, operation: &Operation, known: &Known) -> Call {
         | "list_auth_sessions"
         | "list_api_keys"
         | "show_qr_code"
+        | "list_memories"
+        | "memory_stats"
+        | "memory_graph"
+        | "memory_graph_picture"
         | "create_pairing" => call(""),
         "change_settings" => call("").json(&json!({ "user_display_name": "Ada" })),
+        "search_memories" => call("?q=lisbon"),
+        "add_memory" => call("").json(&json!({ "content": "Likes tea" })),
+        "edit_memory" => user.call(method, &operation.path_with(&known.memory)).json(&json!({ "content": "x" })),
+        "delete_memory" => user.call(method, &operation.path_with(&known.memory)),
+        "delete_memories_of" => call("?owner=default"),
+        "prune_memories" => call("").json(&json!({})),
+        "change_memory_settings" => call("").json(&json!({ "mem0_auto_learn": false })),
         "log_in" => call("").json(&json!({ "token": MASTER_TOKEN })),
         "log_out" => call("").header("cookie", format!("pocketpaw_session={}", known.session_token)),
         "revoke_auth_session" => user.call(method, &operation.path_with(&known.session)),
@@ -205,6 +221,8 @@ async fn dump(app: &TestApp) -> String {
         let grant = sign_in.as_ref().map(secrecy::ExposeSecret::expose_secret);
         writeln!(text, "{server:?} {grant:?}").unwrap();
     }
+    let memories = MemoryFilter::of(Owners::All);
+    writeln!(text, "{:?}", stores.memories.page(&memories, everything, 0).await.unwrap()).unwrap();
     writeln!(text, "{:?}", stores.settings.all().await.unwrap()).unwrap();
     writeln!(text, "{:?}", stores.audit.recent(everything).await.unwrap()).unwrap();
     // Last, since it changes what it shows.

@@ -7,7 +7,7 @@ use axum::Router;
 use futures_util::FutureExt;
 use pawport::adapters::agents::builtin::BuiltinAgent;
 use pawport::adapters::events::BroadcastEvents;
-use pawport::adapters::fake::{FakeMcp, FixedAgent, ManualClock, SeededEntropy};
+use pawport::adapters::fake::{FakeMcp, FixedAgent, ManualClock, SeededEntropy, WordEmbedders};
 use pawport::adapters::host::SystemTimer;
 use pawport::adapters::in_memory::InMemoryStorage;
 use pawport::app::{App, Parts, RunError, Settings, Shutdown};
@@ -60,6 +60,8 @@ pub struct TestApp {
     pub stop: CancellationToken,
     /// Stands in for MCP servers.
     pub mcp: Arc<FakeMcp>,
+    /// Makes vectors of memories, once a model is chosen.
+    pub embedders: Arc<WordEmbedders>,
     tasks: TaskTracker,
 }
 
@@ -134,6 +136,7 @@ impl TestApp {
         let failing = Arc::new(FailingStores::over(stores.clone()));
         let clock = Arc::new(ManualClock::at(START));
         let mcp = Arc::new(FakeMcp::default());
+        let embedders = Arc::new(WordEmbedders::default());
         let phases = Arc::new(PhasedEntropy::default());
         let entropy: Arc<dyn Entropy> = Arc::clone(&phases) as _;
         let events = Arc::new(BroadcastEvents::default());
@@ -155,6 +158,7 @@ impl TestApp {
             entropy,
             events: Arc::clone(&events) as _,
             agents: Arc::new(FixedAgent::runner(runner)),
+            embedders: Arc::clone(&embedders) as _,
             timer: Arc::new(SystemTimer),
             master,
             mcp_connector: Arc::clone(&mcp) as _,
@@ -182,7 +186,7 @@ impl TestApp {
         change(&mut settings);
         let app = App::build(settings, parts, stop.clone());
         phases.is_built.store(true, Ordering::SeqCst);
-        Self { app, clock, stores, failing, keeper, events, stop, mcp, tasks }
+        Self { app, clock, stores, failing, keeper, events, stop, mcp, embedders, tasks }
     }
 
     /// The router.
@@ -249,6 +253,11 @@ impl TestApp {
     /// How many calls of a store the app has made.
     pub fn store_calls(&self) -> u32 {
         self.failing.calls()
+    }
+
+    /// Makes the vectors that are missing.
+    pub async fn make_vectors(&self) {
+        self.app.semantic().catch_up().await.expect("vectors");
     }
 
     /// Answers turns, one after the other, until none is left that can be claimed. Says how many that were.

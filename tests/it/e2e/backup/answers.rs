@@ -17,7 +17,7 @@ const APP: &str = "client_id=pocketpaw-desktop&redirect_uri=http://localhost:536
 const FLAGS: [&str; 2] = ["--public-url", "https://paw.example.org"];
 
 /// What can be searched for.
-const WORDS: [&str; 7] = ["hello", "ping", "σισυφοσ", "Ünï", "%25", "a", "zebra"];
+const WORDS: [&str; 8] = ["hello", "lisbon", "ping", "σισυφοσ", "Ünï", "%25", "a", "zebra"];
 
 /// These give a new code at each call, or take one, or do not end.
 const LEFT_OUT: [&str; 6] = [
@@ -30,12 +30,13 @@ const LEFT_OUT: [&str; 6] = [
 ];
 
 /// Members that are about this request, or about the storage.
-const DIFFERENT: [(&str, &str); 5] = [
+const DIFFERENT: [(&str, &str); 6] = [
     ("/oauth/authorize/request", "form_token"),
     ("/export", "exported_at"),
     ("/readyz", "storage"),
     ("/readyz", "search"),
-    ("/settings", "web_port"),
+    ("/api/settings", "web_port"),
+    ("/api/v1/settings", "web_port"),
 ];
 
 /// The paths with which an operation is asked for everything it has.
@@ -49,6 +50,10 @@ fn questions(path: &str, sessions: &[String]) -> Vec<String> {
         "/api/memory/session/export" => of_each(&|id| format!("{path}?id={id}&format=md")),
         "/api/v1/oauth/authorize/request" => with(&[&format!("?{APP}")]),
         "/api/v1/mcp/tools" => with(&["?server=memory"]),
+        _ if path.ends_with("/memory/long_term") => {
+            with(&["", "?kind=all&limit=500", "?tag=work", "?q=LISBON", "?owner=bob"])
+        }
+        _ if path.ends_with("/memory/graph") => with(&["", "?q=WO", "?limit=1"]),
         _ if path.ends_with("/audit") => with(&["?limit=1000", "?limit=3"]),
         _ if path.ends_with("/search") => WORDS.iter().map(|word| format!("{path}?q={word}&limit=50")).collect(),
         "/api/sessions" | "/api/v1/sessions" | "/api/memory/sessions" => with(&["", "?limit=500", "?limit=2&offset=1"]),
@@ -163,6 +168,18 @@ async fn fill(client: &Client) -> Credentials {
 
     let off = json!({ "name": "memory", "command": "npx", "env": { "KEY": "a secret" }, "enabled": false });
     assert_eq!(client.post("/api/v1/mcp/add", &off).await.status, 200);
+
+    for (content, owner) in
+        [("Works from Lisbon 🐾", "default"), ("Bob's zebra, in Lisbon", "bob"), ("gone hello", "default")]
+    {
+        let memory = json!({ "content": content, "tags": ["work", "Ünï \"x\""], "owner": owner });
+        let added = client.post("/api/v1/memory/long_term", &memory).await;
+        assert_eq!(added.status, 200, "{added:?}");
+        if content.starts_with("gone") {
+            let path = format!("/api/v1/memory/long_term/{}", added.json()["id"].as_str().unwrap());
+            assert_eq!(client.delete(&path).await.status, 200);
+        }
+    }
 
     let (api_key, _) = client.api_key(&["sessions", "memory"]).await;
     let (revoked, id) = client.api_key(&["admin"]).await;

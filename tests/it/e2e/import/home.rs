@@ -113,9 +113,14 @@ pub fn imported(place: &Place) -> Vec<Vec<String>> {
         "SELECT name || enabled || body AS line FROM mcp_servers ORDER BY name",
         "SELECT server AS line FROM mcp_sign_ins ORDER BY server",
         "SELECT name || description || scheme || sync_timeout AS line FROM webhooks ORDER BY name",
+        "SELECT id || quote(legacy_id) || kind || owner || created || tags || content || folded AS line FROM memories ORDER BY id",
+        "SELECT id || term || frequency || length AS line FROM memory_terms JOIN memories ON key = memory_key ORDER BY id, term",
     ];
     queries.into_iter().map(|sql| query(place, sql)).collect()
 }
+
+/// How many memories a generated home has.
+pub const MEMORIES: usize = 100;
 
 /// A home with so many sessions of so many messages each.
 pub fn generated(place: &Place, name: &str, sessions: usize, messages: usize) -> PathBuf {
@@ -140,5 +145,10 @@ pub fn generated(place: &Place, name: &str, sessions: usize, messages: usize) ->
         .unwrap();
     }
     std::fs::write(home.join("audit.jsonl"), audit).unwrap();
+    let mut memories = String::new();
+    for number in 0..MEMORIES {
+        write!(memories, "\n## Memory\n\nFact {number}\n\n#tag{}\n", number % 7).unwrap();
+    }
+    std::fs::write(home.join("memory/MEMORY.md"), memories).unwrap();
     home
 }

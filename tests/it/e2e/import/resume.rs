@@ -1,6 +1,6 @@
 //! An import that is cut short, and taken up again.
 
-use super::home::{counts, generated, import, imported};
+use super::home::{MEMORIES, counts, generated, import, imported};
 use crate::e2e::binary::{PATIENCE, Place};
 use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ fn killed_in_the_middle_and_run_again_is_as_good_as_one_run() {
     import(&whole, &home, &[]);
     let expected = imported(&whole);
     assert_eq!((expected[0].len(), expected[1].len(), expected[3].len()), (200, 20_000, 200));
+    assert_eq!(expected[8].len(), MEMORIES);
 
     let place = Place::new();
     let log = place.data_dir().join("pawport.db-wal");
