@@ -328,6 +328,7 @@ macro_rules! contract {
             tags_make_a_graph
             twenty_at_once_lose_nothing
             an_imported_memory_comes_once_and_replaces_nothing
+            deleting_one_changes_no_other
         }
         suite! { $backend, vectors:
             spaces_are_in_the_order_of_opening

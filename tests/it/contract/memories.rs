@@ -1,5 +1,7 @@
 //! What [`pawport::ports::memory::MemoryStore`] promises.
 
+pub use super::model::memories::deleting_one_changes_no_other;
+
 use super::fixtures::{at, at_once, entry, everything, limit, logged};
 use pawport::domain::import::{Item, Outcome};
 use pawport::domain::memory::embedding::SpaceName;

@@ -5,7 +5,7 @@
 
 mod credentials;
 mod mcp_servers;
-mod memories;
+pub mod memories;
 
 use super::backends::{Backend, Memory, Persistent};
 use super::fixtures::{at, everything, id, limit};

@@ -10,6 +10,10 @@ use pawport::ports::memory::NewVector;
 use pawport::ports::store::Stores;
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use std::collections::BTreeMap;
+use std::fmt::Write;
 
 const IDS: [&str; 5] = ["a", "A", "b", "c", "d"];
 const WORDS: [&str; 6] = ["cat", "cats", "dog", "DOG bird", "Straße", "日本"];
@@ -73,7 +77,7 @@ pub fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-pub async fn perform(stores: &Stores, operation: &Operation, step: Step) -> String {
+pub(super) async fn perform(stores: &Stores, operation: &Operation, step: Step) -> String {
     let Stores { memories, vectors, .. } = stores;
     let entry = step.entry("memory", 0);
     match operation {
@@ -146,4 +150,42 @@ pub async fn everything_in(stores: &Stores) -> Vec<String> {
         answers.extend([shown(&vectors), shown(&without)]);
     }
     answers
+}
+
+/// What there is of every memory: itself, whether each of the words finds it, and its vectors.
+async fn one_by_one(stores: &Stores) -> BTreeMap<String, String> {
+    let all = stores.memories.page(&MemoryFilter::of(Owners::All), everything(), 0).await.unwrap();
+    let mut shown: BTreeMap<String, String> =
+        all.iter().map(|memory| (memory.id.as_str().to_owned(), format!("{memory:?}"))).collect();
+    for word in WORDS {
+        let words = words::of_question(word);
+        for hit in stores.memories.search(&words, &Owners::All, everything()).await.unwrap() {
+            shown.get_mut(hit.id.as_str()).unwrap().push_str(word);
+        }
+    }
+    for space in SPACES.map(|space| SpaceName(space.to_owned())) {
+        for stored in stores.vectors.vectors(&space, i64::MIN, everything()).await.unwrap() {
+            write!(shown.get_mut(stored.id.as_str()).unwrap(), "{stored:?}").unwrap();
+        }
+    }
+    shown
+}
+
+/// Whatever happened before, the others stay as they were, to the last word and vector.
+pub async fn deleting_one_changes_no_other(stores: &Stores) {
+    let mut runner = TestRunner::deterministic();
+    let mut deleted = 0;
+    for number in 0..40 {
+        let operations = proptest::collection::vec(operation(), 1..=30).new_tree(&mut runner).unwrap().current();
+        for operation in &operations {
+            perform(stores, operation, Step { number, turns_offered: 0 }).await;
+        }
+        let mut before = one_by_one(stores).await;
+        let Some(one) = before.keys().nth(number % before.len().max(1)).cloned() else { continue };
+        assert!(stores.memories.remove(&id(&one), &Step { number, turns_offered: 0 }.entry("x", 0)).await.unwrap());
+        before.remove(&one);
+        assert_eq!(one_by_one(stores).await, before, "after {operations:?}, without {one}");
+        deleted += 1;
+    }
+    assert!(deleted > 20, "too few were there to be deleted: {deleted}");
 }
