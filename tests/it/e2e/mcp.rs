@@ -32,7 +32,8 @@ impl Lab {
     /// `None` if there are no MCP servers to test with.
     fn new() -> Option<Self> {
         static LABS: AtomicU32 = AtomicU32::new(0);
-        let mark = || format!("mark-{}-{}", std::process::id(), LABS.fetch_add(1, Ordering::Relaxed));
+        // Of one length whatever the id, since short values of a name that says nothing are no secrets.
+        let mark = || format!("mark-{:010}-{}", std::process::id(), LABS.fetch_add(1, Ordering::Relaxed));
         mcp_servers::available().then(|| Self { place: Place::new(), mark: mark() })
     }
 
