@@ -83,8 +83,8 @@ pub trait MemoryStore: Send + Sync {
     /// them and differ from each other: the best first, by the sum of [`crate::domain::memory::ranking::bm25`] over the
     /// words; where that is equal, the one that was stored later.
     ///
-    /// **Contract:** the order is exact while at most 500 memories of `owners` have any of the words. Beyond that a storage
-    /// may look at those only that have the rarest of the words, and of these at the 500 that were stored last.
+    /// **Contract:** the order is exact while at most 250 memories of `owners` have any of the words. Beyond that a storage
+    /// may look at those only that have the rarest of the words, and of these at the 250 that were stored last.
     ///
     /// # Errors
     /// `Unavailable`, `Failed`.

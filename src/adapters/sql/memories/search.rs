@@ -12,8 +12,8 @@ use crate::domain::text::PageLimit;
 use diesel::prelude::*;
 use std::collections::HashMap;
 
-/// How many memories are looked at closely.
-const CANDIDATES: usize = 500;
+/// How many memories are looked at closely, if no more are asked for: five times what recall asks for.
+const CANDIDATES: usize = 250;
 
 /// See [`crate::ports::memory::MemoryStore::search`].
 pub(super) fn search(
@@ -28,7 +28,7 @@ pub(super) fn search(
         let count: i64 = memory_terms::table.filter(memory_terms::term.eq(word)).count().get_result(connection)?;
         having.push(count.unsigned_abs());
     }
-    let keys = candidates(connection, words, &having, owners)?;
+    let keys = candidates(connection, words, &having, owners, limit.get().max(CANDIDATES))?;
     // What each is worth, and how much of the question it has.
     let mut worth: HashMap<i64, (f64, f64)> = keys.iter().map(|key| (*key, (0.0, 0.0))).collect();
     let all = all.unsigned_abs();
@@ -60,12 +60,13 @@ pub(super) fn search(
     Ok(found)
 }
 
-/// Memories that have the rarest of the words, as many as are looked at.
+/// Memories that have the rarest of the words, until there are enough.
 fn candidates(
     connection: &mut AnyConnection,
     words: &[String],
     having: &[u64],
     owners: &Owners,
+    enough: usize,
 ) -> Result<Vec<i64>, Failure> {
     let mut by_rarity: Vec<(u64, &String)> =
         having.iter().copied().zip(words).filter(|(count, _)| *count > 0).collect();
@@ -73,10 +74,10 @@ fn candidates(
     let names = owners.names();
     let mut keys: Vec<i64> = Vec::new();
     for (_, word) in by_rarity {
-        if keys.len() >= CANDIDATES {
+        if keys.len() >= enough {
             break;
         }
-        let newest = i64::try_from(CANDIDATES).unwrap_or(i64::MAX);
+        let newest = i64::try_from(enough).unwrap_or(i64::MAX);
         let of_word = memory_terms::table.filter(memory_terms::term.eq(word)).select(memory_terms::memory_key);
         let of_word = of_word.order(memory_terms::memory_key.desc()).limit(newest).into_boxed();
         let found: Vec<i64> = match &names {
