@@ -17,9 +17,9 @@ mod watched;
 pub use remote::http_client;
 
 use crate::adapters::process::{Command, Processes};
-use crate::domain::mcp::connect::{Budgets, ConnectError, Tail};
-use crate::domain::mcp::mask::Masks;
+use crate::domain::mcp::connect::{Budgets, ConnectError};
 use crate::domain::mcp::{McpServer, McpTransport};
+use crate::domain::output::{Masks, Tail};
 use crate::ports::mcp::{McpConnection, McpConnector, Stop};
 use async_trait::async_trait;
 use fate::Fate;

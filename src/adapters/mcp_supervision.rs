@@ -1,13 +1,13 @@
 //! Watches over MCP servers: a task for each that is enabled, which does what its state machine says.
 
 use crate::domain::event::Event;
-use crate::domain::mcp::connect::{Budgets, ConnectError, Tail};
-use crate::domain::mcp::mask::Masks;
+use crate::domain::mcp::connect::{Budgets, ConnectError};
 use crate::domain::mcp::sign_in::SignInError;
 use crate::domain::mcp::status::{McpState, McpStatus};
 use crate::domain::mcp::supervisor::{Effect, Input, Supervisor};
 use crate::domain::mcp::tool::{CallError, ToolResult, Tools};
 use crate::domain::mcp::{McpServer, McpServerName, McpTransport};
+use crate::domain::output::{Masks, Tail};
 use crate::domain::time::Timestamp;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::{Entropy, random};

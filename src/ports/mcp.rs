@@ -2,11 +2,12 @@
 
 use super::store::StoreError;
 use crate::domain::audit::AuditEntry;
-use crate::domain::mcp::connect::{Budgets, ConnectError, Tail};
+use crate::domain::mcp::connect::{Budgets, ConnectError};
 use crate::domain::mcp::sign_in::{Callback, SignInError, SignedIn};
 use crate::domain::mcp::status::McpStatus;
 use crate::domain::mcp::tool::{CallError, ToolResult, Tools};
 use crate::domain::mcp::{McpServer, McpServerName, RemoteUrl};
+use crate::domain::output::Tail;
 use async_trait::async_trait;
 use secrecy::SecretString;
 use serde_json::{Map, Value};

@@ -11,13 +11,13 @@ use crate::support::{mcp_servers, soon};
 use async_trait::async_trait;
 use pawport::adapters::mcp::{RmcpConnector, SignIns, http_client};
 use pawport::adapters::process::Processes;
-use pawport::domain::mcp::connect::{Budgets, ConnectError, Tail};
-use pawport::domain::mcp::mask::Masks;
+use pawport::domain::mcp::connect::{Budgets, ConnectError};
 use pawport::domain::mcp::tool::{CallError, ToolFilter, ToolResult};
 use pawport::domain::mcp::{
     Arguments, CallTimeout, Command, EnvironmentName, HeaderName, McpServer, McpServerName, McpTransport, RemoteFlavor,
     RemoteUrl, SecretText,
 };
+use pawport::domain::output::{Masks, Tail};
 use pawport::domain::time::Timestamp;
 use pawport::ports::mcp::{ConnectionEvent, McpConnection, McpConnector};
 use rmcp::transport::AuthClient;

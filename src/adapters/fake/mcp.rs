@@ -1,9 +1,10 @@
 //! MCP servers that are not there.
 
-use crate::domain::mcp::connect::{Budgets, ConnectError, Tail};
+use crate::domain::mcp::connect::{Budgets, ConnectError};
 use crate::domain::mcp::sign_in::{Callback, SignInError, SignedIn};
 use crate::domain::mcp::tool::{CallError, Tool, ToolResult, Tools};
 use crate::domain::mcp::{McpServer, McpServerName, McpTransport, RemoteUrl, SecretText};
+use crate::domain::output::Tail;
 use crate::ports::mcp::{ConnectionEvent, McpAuthorizer, McpConnection, McpConnector, Stop};
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};

@@ -1,6 +1,6 @@
 //! What happens to a connection by itself, kept until somebody asks.
 
-use crate::domain::mcp::mask::Masks;
+use crate::domain::output::Masks;
 use crate::ports::mcp::ConnectionEvent;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;

@@ -1,9 +1,5 @@
 //! Why a server could not be connected, and what is learned on the way.
 
-use super::mask::Masks;
-use super::status::{STDERR_LINE_BYTES, STDERR_LINES};
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -91,43 +87,5 @@ impl ConnectError {
                 false
             }
         }
-    }
-}
-
-/// The last lines that a program wrote to standard error, without its secrets. What is older is forgotten, so a flood costs
-/// nothing.
-#[derive(Default)]
-pub struct Tail {
-    masks: Masks,
-    lines: Mutex<VecDeque<String>>,
-}
-
-impl Tail {
-    /// No lines yet; `masks` will keep secrets out.
-    #[must_use]
-    pub fn new(masks: Masks) -> Self {
-        Self { masks, lines: Mutex::default() }
-    }
-
-    /// Adds a line. Control characters are left out, so that no program can paint somebody's terminal.
-    pub fn push(&self, line: &str) {
-        // Masked before it is cut: half a secret is one, too.
-        let line: String = self.masks.text(line).chars().filter(|character| !character.is_control()).collect();
-        let end = line.floor_char_boundary(STDERR_LINE_BYTES);
-        let mut lines = self.lines();
-        if lines.len() == STDERR_LINES {
-            lines.pop_front();
-        }
-        lines.push_back(line[..end].to_owned());
-    }
-
-    /// The lines, oldest first.
-    #[must_use]
-    pub fn to_vec(&self) -> Vec<String> {
-        self.lines().iter().cloned().collect()
-    }
-
-    fn lines(&self) -> MutexGuard<'_, VecDeque<String>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,13 +1,7 @@
 //! Keeping secrets of servers out of what people and logs see.
 
 use super::{McpServer, McpTransport};
-use serde_json::Value;
-
-/// What stands where a secret was.
-pub const MASK: &str = "***";
-
-/// Texts shorter than this are no secrets, whatever they are called: `1`, `on` ….
-const MIN_LEN: usize = 4;
+use crate::domain::output::{MASK, Masks};
 
 /// Texts shorter than this are secrets only if their name says so: `warn`, `production` …, which may be in any result.
 const MIN_LEN_UNNAMED: usize = 12;
@@ -15,18 +9,13 @@ const MIN_LEN_UNNAMED: usize = 12;
 /// Words in the name of an argument whose value is a secret.
 const TELLING: [&str; 8] = ["token", "key", "secret", "password", "passwd", "auth", "credential", "header"];
 
-/// Knows the secrets of a server, and removes them from texts.
-#[derive(Clone, Default)]
-pub struct Masks(Vec<String>);
-
 impl Masks {
     /// The secrets of a server: values of its headers and of telling arguments; values of its environment and of its
-    /// address's query that have a telling name, or are long enough not to be a word. Of a secret of several lines each long
-    /// one is a secret, too.
+    /// address's query that have a telling name, or are long enough not to be a word.
     #[must_use]
     pub fn of(server: &McpServer) -> Self {
         let may_tell = |name: &str, value: &str| is_telling(name) || value.len() >= MIN_LEN_UNNAMED;
-        let mut secrets: Vec<String> = match &server.transport {
+        let secrets: Vec<String> = match &server.transport {
             McpTransport::Stdio { arguments, environment, .. } => {
                 let values = environment.iter().filter(|(name, value)| may_tell(name.as_str(), value.expose()));
                 let values = values.map(|(_, value)| value.expose().to_owned());
@@ -43,43 +32,7 @@ impl Masks {
                 values.chain(bare).chain(query).collect()
             }
         };
-        let lines = secrets.iter().filter(|secret| secret.contains('\n')).flat_map(|secret| secret.lines());
-        let lines: Vec<String> = lines.filter(|line| line.len() >= MIN_LEN_UNNAMED).map(str::to_owned).collect();
-        secrets.extend(lines);
-        secrets.retain(|secret| secret.len() >= MIN_LEN);
-        // A secret that contains another is replaced as a whole.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.dedup();
-        Self(secrets)
-    }
-
-    /// `text` without secrets.
-    #[must_use]
-    pub fn text(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, secret| {
-            if text.contains(secret.as_str()) { text.replace(secret.as_str(), MASK) } else { text }
-        })
-    }
-
-    /// Removes secrets from every text in `value`. Names of members stay.
-    pub fn value(&self, value: &mut Value) {
-        match value {
-            _ if self.0.is_empty() => {}
-            Value::String(text) => self.in_place(text),
-            Value::Array(elements) => elements.iter_mut().for_each(|element| self.value(element)),
-            Value::Object(members) => members.values_mut().for_each(|member| self.value(member)),
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        }
-    }
-
-    fn knows(&self, text: &str) -> bool {
-        self.0.iter().any(|secret| text.contains(secret.as_str()))
-    }
-
-    fn in_place(&self, text: &mut String) {
-        if self.knows(text) {
-            *text = self.text(text);
-        }
+        Self::new(secrets)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Adding, switching, testing and using servers.
 
-use super::connect::{Budgets, Tail};
-use super::mask::{self, Masks};
+use super::connect::Budgets;
+use super::mask;
 use super::preset::{InstallRejected, Preset};
 use super::sign_in::{Callback, SignInError};
 use super::status::{McpState, McpStatus};
@@ -10,6 +10,7 @@ use super::{McpServer, McpServerName, McpTransport, RemoteUrl};
 use crate::domain::audit::Happening;
 use crate::domain::audit::service::Audit;
 use crate::domain::auth::{CredentialKind, Principal};
+use crate::domain::output::{Masks, Tail};
 use crate::domain::text::head;
 use crate::ports::clock::Clock;
 use crate::ports::mcp::{McpAuthorizer, McpConnector, McpServerStore, McpSupervision};

@@ -59,17 +59,12 @@ pub struct McpStatus {
     pub tools: Tools,
     /// Why it failed last; empty once it is connected again.
     pub error: String,
-    /// The last lines that its program wrote to standard error, oldest first. At most [`STDERR_LINES`].
+    /// The last lines that its program wrote to standard error, oldest first. At most
+    /// [`LINES`](crate::domain::output::LINES).
     pub stderr: Vec<String>,
     /// How often it was connected anew since it was enabled or the program started.
     pub restarts: u32,
 }
-
-/// How many lines of standard error are kept.
-pub const STDERR_LINES: usize = 20;
-
-/// How much of a line is kept, in bytes.
-pub const STDERR_LINE_BYTES: usize = 500;
 
 impl McpStatus {
     /// Whether it should be connected.

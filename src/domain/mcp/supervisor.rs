@@ -3,6 +3,7 @@
 use super::connect::ConnectError;
 use super::sign_in::LIFETIME;
 use super::status::McpState;
+use crate::domain::backoff::pause;
 use crate::domain::time::Timestamp;
 use std::time::Duration;
 
@@ -139,7 +140,7 @@ impl Supervisor {
         if self.failures >= MAX_FAILURES {
             return self.give_up(now);
         }
-        let pause = pause(self.failures, chance);
+        let pause = pause(self.failures, FIRST_PAUSE, MAX_PAUSE, chance);
         self.enter(McpState::BackingOff { until: now.plus(pause) }, now);
         Effect::Wait(pause)
     }
@@ -153,15 +154,6 @@ impl Supervisor {
         self.state = state;
         self.since = now;
     }
-}
-
-/// The pause after so many failures: between half and all of what doubling gives ("equal jitter").
-/// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>
-fn pause(failures: u32, chance: u64) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(16)).min(MAX_PAUSE);
-    let half = doubled / 2;
-    let millis = u64::try_from(half.as_millis()).unwrap_or(u64::MAX);
-    half + Duration::from_millis(chance % (millis + 1))
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-use super::connect::{ConnectError, Tail};
-use super::mask::{self, Masks};
+use super::connect::ConnectError;
+use super::mask;
 use super::preset::{InstallRejected, Preset, PresetKey, PresetTransport};
-use super::status::{STDERR_LINE_BYTES, STDERR_LINES};
 use super::tool::ToolFilter;
 use super::*;
+use crate::domain::output::Masks;
 use serde_json::json;
 use std::time::Duration;
 
@@ -162,21 +162,6 @@ fn texts_are_masked_wherever_a_secret_may_have_got() {
 
     let masks = Masks::of(&remote("https://a/mcp?key=in-the-query", &[("Authorization", "Bearer tok-123")]));
     assert_eq!(masks.text("GET /mcp?key=in-the-query: tok-123"), "GET /mcp?key=***: ***");
-}
-
-#[test]
-fn the_tail_keeps_the_last_lines_short_clean_and_without_secrets() {
-    let tail = Tail::new(Masks::of(&program(&[], &[("KEY", "s3cret")])));
-    for number in 0..100 {
-        tail.push(&format!("line {number}"));
-    }
-    tail.push("\u{1b}[31mthe key s3cret is wrong\u{7}");
-    tail.push(&"ä".repeat(STDERR_LINE_BYTES));
-    let lines = tail.to_vec();
-    assert_eq!(lines.len(), STDERR_LINES);
-    assert_eq!(lines[0], "line 82");
-    assert_eq!(lines[STDERR_LINES - 2], "[31mthe key *** is wrong");
-    assert_eq!(lines[STDERR_LINES - 1].len(), STDERR_LINE_BYTES);
 }
 
 #[test]

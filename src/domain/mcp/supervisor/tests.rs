@@ -58,11 +58,15 @@ fn what_may_pass_is_tried_again_after_growing_pauses_and_then_somebody_has_to_lo
     assert_eq!(pauses.len() + 1, MAX_FAILURES as usize);
 }
 
+fn wait(failures: u32, chance: u64) -> Duration {
+    pause(failures, FIRST_PAUSE, MAX_PAUSE, chance)
+}
+
 #[test]
 fn chance_adds_up_to_half_of_a_pause() {
     for chance in [0, 1, 499, 500, 501, 12_345_678, u64::MAX] {
         for failures in 1..MAX_FAILURES {
-            let (least, pause) = (pause(failures, 0), pause(failures, chance));
+            let (least, pause) = (wait(failures, 0), wait(failures, chance));
             assert!(least <= pause && pause <= least * 2, "{failures} {chance}: {pause:?}");
             assert!(pause <= MAX_PAUSE);
         }
