@@ -29,6 +29,7 @@ pub mod streams;
 pub mod tally;
 mod time;
 mod webhooks;
+mod work;
 mod ws;
 
 use crate::domain::agent::service::Agent;

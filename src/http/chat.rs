@@ -8,7 +8,7 @@ use super::error::{ApiError, BodyErrors, ErrorBody, Errors};
 use super::extract::{ApiJson, Parameters, RawBody, parse_json};
 use super::feed::sse;
 use super::gate::Caller;
-use super::mcp::to_the_end;
+use super::work::to_the_end;
 use crate::domain::agent::Reply;
 use crate::domain::agent::model::TokenUsage;
 use crate::domain::agent::service::chat::{Chats, Said, SayError, Saying};

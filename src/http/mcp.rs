@@ -8,6 +8,7 @@ use super::error::{ApiError, BodyErrors, ErrorBody, Errors, ParameterErrors};
 use super::extract::{ApiJson, Parameters};
 use super::gate::Caller;
 use super::sessions::{OK, OkView};
+use super::work::to_the_end;
 use super::{AppState, time};
 use crate::domain::mcp::service::{AddRefused, McpServers, SHOWN, TestRefused, Tested};
 use crate::domain::mcp::status::{McpState, McpStatus};
@@ -25,7 +26,6 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -414,16 +414,4 @@ impl IntoResponse for Refusal {
 
 fn no_server(name: &str) -> Refusal {
     Refusal::Both(StatusCode::NOT_FOUND, format!("Server '{}' not found", head(name.trim(), SHOWN)))
-}
-
-/// Does work to its end although the client may go away: what is stored and what runs have to agree.
-///
-/// # Errors
-/// 500 if the work panicked.
-pub async fn to_the_end<T: Send + 'static>(
-    tasks: &TaskTracker,
-    work: impl Future<Output = T> + Send + 'static,
-) -> Result<T, ApiError> {
-    // The span goes along, so that what is logged has the request's id.
-    tasks.spawn(work.in_current_span()).await.map_err(ApiError::internal)
 }

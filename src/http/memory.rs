@@ -11,12 +11,12 @@ use crate::http::AppState;
 use crate::http::error::{ApiError, BodyErrors, ErrorBody, Errors, ParameterErrors};
 use crate::http::extract::{ApiJson, ApiPath, Family, Parameters};
 use crate::http::gate::Caller;
+use crate::http::work::to_the_end;
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use std::sync::Arc;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -169,9 +169,8 @@ async fn delete_memories_of(
 ) -> Result<Json<DeletedView>, ApiError> {
     // Nobody deletes everything by leaving something out.
     let owner = owner_of("query", parameters.text("owner").unwrap_or_default())?;
-    // To its end, even if the client goes away.
     let work = async move { memories.remove_all_of(&principal, owner).await };
-    let deleted = tasks.spawn(work.in_current_span()).await.map_err(ApiError::internal)??;
+    let deleted = to_the_end(&tasks, work).await??;
     Ok(Json(DeletedView { ok: true, deleted }))
 }
 
@@ -281,6 +280,6 @@ async fn prune_memories(
 ) -> Result<Json<PrunedView>, ApiError> {
     let older_than_days = u32::try_from(body.older_than_days.unwrap_or(30).clamp(1, 3650)).unwrap_or(30);
     let work = async move { memories.prune(&principal, older_than_days).await };
-    let pruned = tasks.spawn(work.in_current_span()).await.map_err(ApiError::internal)??;
+    let pruned = to_the_end(&tasks, work).await??;
     Ok(Json(PrunedView { ok: true, older_than_days, deleted_daily_memories: pruned }))
 }

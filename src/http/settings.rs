@@ -4,6 +4,7 @@ use super::AppState;
 use super::error::{ApiError, BodyErrors, ErrorBody, Errors};
 use super::extract::ApiJson;
 use super::gate::Caller;
+use super::work::to_the_end;
 use crate::domain::auth::Principal;
 use crate::domain::auth::scope::Scope;
 use crate::domain::settings::members::{self, Guard};
@@ -18,7 +19,6 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -112,8 +112,7 @@ pub async fn change(
 ) -> Result<Vec<String>, ApiError> {
     let settings = Arc::clone(settings);
     let work = async move { settings.change(&principal, &wanted).await };
-    let changed = tasks.spawn(work.in_current_span()).await.map_err(ApiError::internal)?;
-    changed.map(|changed| changed.warnings).map_err(refusal)
+    to_the_end(tasks, work).await?.map(|changed| changed.warnings).map_err(refusal)
 }
 
 fn refusal(refused: ChangeRefused) -> ApiError {

@@ -1,13 +1,14 @@
 //! Signing in to remote servers: where the browser comes back, and what authorization servers may know of Pawport.
 
 use super::body::NameBody;
-use super::{BothView, Refusal, no_server, to_the_end};
+use super::{BothView, Refusal, no_server};
 use crate::domain::mcp::service::{McpServers, SignInRefused};
 use crate::domain::mcp::sign_in::{Callback, SignInError};
 use crate::domain::text::head;
 use crate::http::error::{ApiError, BodyErrors, Errors, Faults, ParameterErrors};
 use crate::http::extract::{ApiJson, Parameters};
 use crate::http::gate::Caller;
+use crate::http::work::to_the_end;
 use crate::http::{AppState, PublicUrl, landing};
 use axum::Json;
 use axum::extract::State;

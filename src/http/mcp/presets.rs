@@ -1,6 +1,6 @@
 //! Servers that can be added by name.
 
-use super::{BothView, Refusal, ToolView, to_the_end};
+use super::{BothView, Refusal, ToolView};
 use crate::domain::mcp::preset::{InstallRejected, Preset, PresetKey, PresetTransport};
 use crate::domain::mcp::service::{InstallRefused, McpServers};
 use crate::domain::mcp::status::McpState;
@@ -8,6 +8,7 @@ use crate::http::AppState;
 use crate::http::error::{ApiError, BodyErrors, ErrorBody, Errors};
 use crate::http::extract::ApiJson;
 use crate::http::gate::Caller;
+use crate::http::work::to_the_end;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
