@@ -75,14 +75,19 @@ impl Child {
     /// When it returns no process of the group is alive; only if the system cannot end one for two seconds, as while it
     /// waits for a disk, that is logged. Can be dropped and called again.
     pub async fn stop(&mut self, grace: Duration) -> Exit {
-        for signal in [Signal::SIGTERM, Signal::SIGKILL] {
-            if let Ok(exit) = timeout(grace, self.wait()).await {
-                return exit;
-            }
-            if self.exit.is_none() {
-                self.group.send(signal);
-            }
+        match timeout(grace, self.wait()).await {
+            Ok(exit) => exit,
+            Err(_) => self.terminate(grace).await,
         }
+    }
+
+    /// The same for a program that does not heed its input: asks with the signal TERM at once, waits for `grace`, then kills.
+    pub async fn terminate(&mut self, grace: Duration) -> Exit {
+        self.send(Signal::SIGTERM);
+        if let Ok(exit) = timeout(grace, self.wait()).await {
+            return exit;
+        }
+        self.send(Signal::SIGKILL);
         match timeout(DYING, self.wait()).await {
             Ok(exit) => exit,
             Err(_) => {
@@ -113,6 +118,13 @@ impl Child {
         self.forget();
     }
 
+    fn send(&self, signal: Signal) {
+        // Else the id may be somebody else's.
+        if self.exit.is_none() {
+            self.group.send(signal);
+        }
+    }
+
     fn forget(&mut self) {
         if let Some(entry) = self.entry.take() {
             entry.remove();
@@ -122,10 +134,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // Else it was sent, and the id may be somebody else's.
-        if self.exit.is_none() {
-            self.group.send(Signal::SIGKILL);
-        }
+        self.send(Signal::SIGKILL);
         // Nobody survives that signal, so there is nothing to find at the next start. Tokio reaps the leader.
         self.forget();
     }
