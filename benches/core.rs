@@ -25,7 +25,7 @@ use futures_util::future::join_all;
 use hmac::{Hmac, KeyInit, Mac};
 use pawport::adapters::agents::builtin::BuiltinAgent;
 use pawport::adapters::events::BroadcastEvents;
-use pawport::adapters::fake::{FakeMcp, FixedAgent, FixedVault, SeededEntropy, WordEmbedders};
+use pawport::adapters::fake::{FakeMcp, FakeTunnels, FixedAgent, FixedVault, SeededEntropy, WordEmbedders};
 use pawport::adapters::host::{SystemClock, SystemTimer};
 use pawport::adapters::in_memory::InMemoryStorage;
 use pawport::adapters::sql::{SqlStorage, StorageUrl};
@@ -284,6 +284,7 @@ fn router(stores: Stores, limits: RateLimits) -> Router {
         entropy,
         mcp_connector: Arc::clone(&mcp) as _,
         mcp_authorizer: mcp,
+        tunnels: Arc::new(FakeTunnels::default()),
         tasks: TaskTracker::new(),
     };
     let budgets = Budgets { start: Duration::from_secs(1), handshake: Duration::from_secs(1) };

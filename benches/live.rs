@@ -11,7 +11,7 @@
 use async_trait::async_trait;
 use futures_util::{SinkExt, StreamExt};
 use pawport::adapters::events::BroadcastEvents;
-use pawport::adapters::fake::{FakeMcp, FixedAgent, WordEmbedders};
+use pawport::adapters::fake::{FakeMcp, FakeTunnels, FixedAgent, WordEmbedders};
 use pawport::adapters::host::{OsEntropy, SystemClock, SystemTimer};
 use pawport::adapters::in_memory::InMemoryStorage;
 use pawport::app::{App, Parts, Settings, Shutdown, run};
@@ -295,6 +295,7 @@ fn app(writer: Arc<dyn AgentRunner>, tasks: &TaskTracker, stop: CancellationToke
         master: MasterToken::configured(token),
         mcp_connector: Arc::clone(&mcp) as _,
         mcp_authorizer: mcp,
+        tunnels: Arc::new(FakeTunnels::default()),
         tasks: tasks.clone(),
     };
     let hour = Duration::from_secs(3_600);

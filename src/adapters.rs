@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod backup_file;
+pub mod cloudflared;
 pub mod data_dir;
 pub mod embedding;
 pub mod events;
@@ -15,4 +16,5 @@ pub mod presets;
 pub mod process;
 pub mod recall;
 pub mod sql;
+pub mod tunnel_supervision;
 pub mod vault;

@@ -18,12 +18,14 @@ mod running;
 mod secrets;
 mod serve;
 mod shutdown;
+mod tunnel;
 mod workers;
 
 use crate::adapters::mcp_supervision::{self, Supervision};
 use crate::adapters::presets;
 use crate::adapters::recall::lexical::Lexical;
 use crate::adapters::recall::semantic::Semantic;
+use crate::adapters::tunnel_supervision::{self, Supervision as TunnelSupervision};
 use crate::domain::agent::choice::AgentSettings;
 use crate::domain::agent::service::chat::Chats;
 use crate::domain::agent::service::{Agent, AgentLimits, AgentParts};
@@ -33,7 +35,7 @@ use crate::domain::auth::rate;
 use crate::domain::auth::service::apps::Apps;
 use crate::domain::auth::service::keys::ApiKeys;
 use crate::domain::auth::service::logins::Logins;
-use crate::domain::auth::service::{MasterToken, Tokens};
+use crate::domain::auth::service::{MasterToken, Tokens, TokensParts};
 use crate::domain::auth::token::TokenHash;
 use crate::domain::mcp::connect::Budgets;
 use crate::domain::mcp::service::{McpAdapters, McpServers};
@@ -41,6 +43,7 @@ use crate::domain::memory::service::{Memories, MemoriesParts};
 use crate::domain::readiness::service::Readiness;
 use crate::domain::session::service::Sessions;
 use crate::domain::settings::service::{Settings as RuntimeSettings, SettingsParts};
+use crate::domain::tunnel::service::Tunnel;
 use crate::domain::webhook::service::Webhooks;
 use crate::http::client::Policy;
 use crate::http::feed::Feed;
@@ -55,6 +58,7 @@ use crate::ports::mcp::{McpAuthorizer, McpConnector};
 use crate::ports::recall::Embedders;
 use crate::ports::store::Stores;
 use crate::ports::timer::Timer;
+use crate::ports::tunnel::TunnelProvider;
 use axum::Router;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -74,6 +78,7 @@ pub use pair::pair;
 pub use secrets::rotate_key;
 pub use serve::{RunError, run, serve};
 pub use shutdown::Shutdown;
+pub use tunnel::{start_tunnel, stop_tunnel, tunnel_status};
 
 /// What an app is made of.
 pub struct Parts {
@@ -97,6 +102,8 @@ pub struct Parts {
     pub mcp_connector: Arc<dyn McpConnector>,
     /// Lets users sign in to them.
     pub mcp_authorizer: Arc<dyn McpAuthorizer>,
+    /// Makes the server reachable from elsewhere.
+    pub tunnels: Arc<dyn TunnelProvider>,
     /// Where work runs that does not end with a request.
     pub tasks: TaskTracker,
 }
@@ -133,35 +140,39 @@ pub struct App {
     logins: Arc<Logins>,
     apps: Arc<Apps>,
     mcp: Arc<McpServers>,
+    tunnel: Arc<Tunnel>,
     settings: Arc<RuntimeSettings>,
     memories: Arc<Memories>,
     semantic: Arc<Semantic>,
     events: Arc<dyn EventBus>,
     stop: CancellationToken,
-    /// Ends the connections to MCP servers: after the work that may use them.
-    mcp_stop: CancellationToken,
+    /// Ends the connections to MCP servers and the tunnel: after the work that may use them.
+    programs_stop: CancellationToken,
 }
 
 impl App {
     /// Puts an app together. Its event streams end when `stop` is cancelled.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a list of what there is, in the order in which one needs the other")]
     pub fn build(settings: Settings, parts: Parts, stop: CancellationToken) -> Self {
         let audit =
             Arc::new(Audit::new(Arc::clone(&parts.stores.audit), Arc::clone(&parts.clock), Arc::clone(&parts.entropy)));
         let chosen = runtime_settings(&settings, &parts, &audit);
         let (memories, semantic) = memories(&parts, &chosen, &audit);
-        let mcp_stop = CancellationToken::new();
-        let mcp = Arc::new(mcp_servers(&settings, &parts, &audit, &mcp_stop));
+        let programs_stop = CancellationToken::new();
+        let mcp = Arc::new(mcp_servers(&settings, &parts, &audit, &programs_stop));
+        let tunnel = Arc::new(tunnel_of(&settings, &parts, &audit, &programs_stop));
         let Parts { stores, clock, entropy, events, agents, timer, master, tasks, .. } = parts;
-        let tokens = Arc::new(Tokens::new(
+        let tokens = Arc::new(Tokens::new(TokensParts {
             master,
-            settings.status_key,
-            stores.clone(),
-            Arc::clone(&audit),
-            Arc::clone(&events),
-            Arc::clone(&clock),
-            Arc::clone(&entropy),
-        ));
+            status_key: settings.status_key,
+            exposure: settings.policy.exposure.clone(),
+            stores: stores.clone(),
+            audit: Arc::clone(&audit),
+            events: Arc::clone(&events),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+        }));
         let logins = Arc::new(Logins::new(
             Arc::clone(&tokens),
             Arc::clone(&stores.auth_sessions),
@@ -194,7 +205,14 @@ impl App {
         }));
         let sessions =
             Arc::new(Sessions::new(stores.sessions, Arc::clone(&audit), Arc::clone(&clock), Arc::clone(&entropy)));
-        let feed = Feed::new(Arc::clone(&events), Arc::clone(&mcp), tasks.clone(), stop.clone(), clock.now());
+        let feed = Feed::new(
+            Arc::clone(&events),
+            Arc::clone(&mcp),
+            Arc::clone(&tunnel),
+            tasks.clone(),
+            stop.clone(),
+            clock.now(),
+        );
         let chats = Chats::new(Arc::clone(&agent), Arc::clone(&sessions), Arc::clone(&chosen), Arc::clone(&entropy));
         let state = AppState {
             chats: Arc::new(chats),
@@ -215,6 +233,7 @@ impl App {
             mcp: Arc::clone(&mcp),
             settings: Arc::clone(&chosen),
             memories: Arc::clone(&memories),
+            tunnel: Arc::clone(&tunnel),
             tasks,
             agent: Arc::clone(&agent),
             audit,
@@ -225,7 +244,21 @@ impl App {
         };
         let router = crate::http::router(state);
         let settings = chosen;
-        Self { router, agent, tokens, logins, apps, mcp, settings, memories, semantic, events, stop, mcp_stop }
+        Self {
+            router,
+            agent,
+            tokens,
+            logins,
+            apps,
+            mcp,
+            tunnel,
+            settings,
+            memories,
+            semantic,
+            events,
+            stop,
+            programs_stop,
+        }
     }
 
     /// The router, for tests that call it without a socket.
@@ -237,6 +270,12 @@ impl App {
     #[must_use]
     pub fn mcp(&self) -> Arc<McpServers> {
         Arc::clone(&self.mcp)
+    }
+
+    /// The tunnel, to be opened once the server runs.
+    #[must_use]
+    pub fn tunnel(&self) -> Arc<Tunnel> {
+        Arc::clone(&self.tunnel)
     }
 
     /// What the user chose. To be loaded before the server runs.
@@ -313,6 +352,19 @@ fn mcp_servers(settings: &Settings, parts: &Parts, audit: &Arc<Audit>, stop: &Ca
     let store = Arc::clone(&parts.stores.mcp_servers);
     let (audit, clock) = (Arc::clone(audit), Arc::clone(&parts.clock));
     McpServers::new(store, adapters, audit, clock, presets::all(), settings.mcp_test_budgets)
+}
+
+/// The tunnel. It ends when `stop` is cancelled.
+fn tunnel_of(settings: &Settings, parts: &Parts, audit: &Arc<Audit>, stop: &CancellationToken) -> Tunnel {
+    let world = tunnel_supervision::World {
+        provider: Arc::clone(&parts.tunnels),
+        exposure: settings.policy.exposure.clone(),
+        events: Arc::clone(&parts.events),
+        clock: Arc::clone(&parts.clock),
+        entropy: Arc::clone(&parts.entropy),
+    };
+    let supervision = Arc::new(TunnelSupervision::new(world, parts.tasks.clone(), stop.clone()));
+    Tunnel::new(Arc::clone(&parts.tunnels), supervision, Arc::clone(audit), Arc::clone(&parts.timer))
 }
 
 /// What configuration says of the server, by the names that settings have.

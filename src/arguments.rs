@@ -29,6 +29,12 @@ pub enum Command {
     /// The server must be running on this machine. Whoever opens the address in the code is logged in as the owner.
     #[command(after_help = PAIR_EXAMPLES)]
     Pair(Flags),
+    /// Let the running server be reached from elsewhere, by a Cloudflare tunnel.
+    ///
+    /// Needs the program cloudflared, and for a tunnel under a random name nothing else. While there is a tunnel every
+    /// request needs a credential, also from this machine. `pawport serve --tunnel` opens one with the server.
+    #[command(subcommand)]
+    Tunnel(TunnelCommand),
     /// Write everything in the database to one file. The server may run.
     ///
     /// The file holds what there is at one moment, whatever is written meanwhile. Any database can be filled from it with
@@ -118,6 +124,17 @@ pub enum Command {
     /// Print the OpenAPI document of the REST API, as JSON.
     #[command(after_help = OPENAPI_EXAMPLES)]
     Openapi,
+}
+
+#[derive(Subcommand)]
+pub enum TunnelCommand {
+    /// Open the tunnel, and print the address once others reach it.
+    #[command(after_help = TUNNEL_EXAMPLES)]
+    Start(Flags),
+    /// End the tunnel. If there is none, that is fine.
+    Stop(Flags),
+    /// Show what the tunnel is doing, and the last lines that cloudflared wrote.
+    Status(Flags),
 }
 
 #[derive(Subcommand)]
@@ -277,6 +294,16 @@ const TOKEN_EXAMPLES: &str = "\
 Examples:
   pawport token show
   curl -H \"Authorization: Bearer $(pawport token show)\" http://127.0.0.1:8000/api/sessions";
+
+const TUNNEL_EXAMPLES: &str = "\
+Examples:
+  pawport tunnel start     an address under trycloudflare.com, another one each time
+  pawport pair             show it to a phone
+
+A tunnel of your own, with an address that stays: configure it with Cloudflare to lead to this server, then
+  PAWPORT_TUNNEL_TOKEN_FILE=token PAWPORT_TUNNEL_HOSTNAME=paw.example.org pawport serve --tunnel
+
+docs/remote.md says more.";
 
 const PAIR_EXAMPLES: &str = "\
 Examples:

@@ -10,12 +10,14 @@ mod file;
 mod flags;
 pub mod keys;
 mod show;
+mod tunnel;
 mod values;
 
 pub use agent::AgentConfig;
 pub use file::ConfigFile;
 pub use flags::Flags;
 pub use show::{Setting, Source};
+pub use tunnel::TunnelConfig;
 pub use values::{DatabaseUrl, LogFormat, PostgresUrl};
 
 use crate::domain::auth::login::SessionTtl;
@@ -80,6 +82,8 @@ pub struct Config {
     pub agent: AgentConfig,
     /// The folder with the model that makes vectors of memories.
     pub embedding_model_dir: Option<PathBuf>,
+    /// The tunnel.
+    pub tunnel: TunnelConfig,
     /// How many sessions are answered at once.
     pub max_concurrent: usize,
     /// How many unanswered turns are held.
@@ -136,7 +140,8 @@ impl Config {
         read_secret(settings, &keys::VAULT_KEY_FILE, &mut self.vault_key, values::vault_key)?;
         read_secret(settings, &keys::ACCESS_TOKEN_FILE, &mut self.access_token, values::access_token)?;
         read_secret(settings, &keys::STATUS_KEY_FILE, &mut self.status_key, values::status_key)?;
-        read_secret(settings, &keys::MODEL_API_KEY_FILE, &mut self.agent.api_key, values::model_api_key)?;
+        read_secret(settings, &keys::MODEL_API_KEY_FILE, &mut self.agent.api_key, values::provider_key)?;
+        read_secret(settings, &keys::TUNNEL_TOKEN_FILE, &mut self.tunnel.token, values::provider_key)?;
         // No secret, but a file like those.
         read_secret(settings, &keys::SYSTEM_PROMPT_FILE, &mut self.agent.system_prompt, values::system_prompt)
     }
@@ -206,6 +211,7 @@ pub fn resolve(flags: &Values, environment: &Values, file: Option<&ConfigFile>) 
         },
         agent: AgentConfig::resolve(&mut given)?,
         embedding_model_dir: given.optional(&keys::EMBEDDING_MODEL_DIR, values::path)?,
+        tunnel: TunnelConfig::resolve(&mut given)?,
         max_concurrent: given.required(&keys::MAX_CONCURRENT, |text| values::number(text, &(1..=100)))?,
         queue_capacity: given.required(&keys::QUEUE_CAPACITY, |text| values::number(text, &(1..=1_000_000)))?,
         mcp_start_timeout: given

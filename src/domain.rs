@@ -6,7 +6,7 @@
 //! Reading order: [`time`] and [`text`] are the small values all others are made of; [`session`] is what is kept of a
 //! conversation; [`webhook`] is how a message comes in; [`agent`] is how it is answered; [`audit`] and [`auth`] say who
 //! did what and who may; [`memory`] is what is remembered for long; [`settings`] is what the user chose at run
-//! time; [`event`] is what an observer hears of it; [`import`] is what comes from
+//! time; [`tunnel`] is how others reach the server; [`event`] is what an observer hears of it; [`import`] is what comes from
 //! another program. [`output`] and [`backoff`] serve whoever watches over programs and servers.
 
 #![warn(missing_docs)]
@@ -27,4 +27,5 @@ pub mod session;
 pub mod settings;
 pub mod text;
 pub mod time;
+pub mod tunnel;
 pub mod webhook;

@@ -23,6 +23,7 @@ mod memory;
 pub mod openapi;
 mod qr;
 pub mod rate_limit;
+pub mod remote;
 mod sessions;
 pub mod settings;
 pub mod streams;
@@ -44,6 +45,7 @@ use crate::domain::memory::service::Memories;
 use crate::domain::readiness::service::Readiness;
 use crate::domain::session::service::Sessions;
 use crate::domain::settings::service::Settings;
+use crate::domain::tunnel::service::Tunnel;
 use crate::domain::webhook::service::Webhooks;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef, Request};
@@ -95,6 +97,8 @@ pub struct AppState {
     pub settings: Arc<Settings>,
     /// What is remembered.
     pub memories: Arc<Memories>,
+    /// The tunnel.
+    pub tunnel: Arc<Tunnel>,
     /// Where work runs that does not end with its request.
     pub tasks: TaskTracker,
     /// The agent.
@@ -127,6 +131,7 @@ fn routes() -> OpenApiRouter<AppState> {
             .merge(settings::routes())
             .merge(memory::routes())
             .merge(backends::routes())
+            .merge(remote::routes())
             .merge(audit::routes())
             .merge(auth::routes())
             .merge(qr::routes())

@@ -3,7 +3,9 @@
 mod arguments;
 
 use anyhow::{Context, anyhow, ensure};
-use arguments::{Arguments, Command, ConfigCommand, McpCommand, MemoryCommand, SecretsCommand, TokenCommand};
+use arguments::{
+    Arguments, Command, ConfigCommand, McpCommand, MemoryCommand, SecretsCommand, TokenCommand, TunnelCommand,
+};
 use clap::Parser;
 use pawport::adapters::data_dir::credential_file::CredentialFile;
 use pawport::app::{self, ChatOptions, McpTarget};
@@ -36,6 +38,15 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(flags) => serve(Config::load(&flags)?),
         Command::Token(TokenCommand::Show(flags)) => show_token(&Config::load(&flags)?),
         Command::Pair(flags) => print(&runtime()?.block_on(app::pair(&Config::load(&flags)?))?),
+        Command::Tunnel(TunnelCommand::Start(flags)) => {
+            print(&runtime()?.block_on(app::start_tunnel(&Config::load(&flags)?))?)
+        }
+        Command::Tunnel(TunnelCommand::Stop(flags)) => {
+            print(&runtime()?.block_on(app::stop_tunnel(&Config::load(&flags)?))?)
+        }
+        Command::Tunnel(TunnelCommand::Status(flags)) => {
+            print(&runtime()?.block_on(app::tunnel_status(&Config::load(&flags)?))?)
+        }
         Command::Backup { file, overwrite, flags } => {
             print(&runtime()?.block_on(app::backup(&Config::load(&flags)?, file, overwrite))?)
         }

@@ -27,6 +27,7 @@ pub mod sessions;
 pub mod settings;
 pub mod store;
 pub mod timer;
+pub mod tunnel;
 pub mod turns;
 pub mod vault;
 pub mod webhooks;

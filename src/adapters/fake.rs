@@ -1,5 +1,5 @@
 //! Stand-ins for the outside world that do exactly what a test tells them: a clock that is moved by hand, randomness that
-//! repeats itself, a vault without a key, agents and models that follow a script, and MCP servers that are not there.
+//! repeats itself, a vault without a key, agents and models that follow a script, and MCP servers and tunnels that are not there.
 //!
 //! Nothing here is fit for anything but tests.
 
@@ -8,12 +8,14 @@ mod embedding;
 mod mcp;
 mod model;
 mod tools;
+mod tunnel;
 
 pub use agent::{FixedAgent, Script, ScriptedAgent};
 pub use embedding::WordEmbedders;
 pub use mcp::FakeMcp;
 pub use model::{ModelScript, ScriptedModel};
 pub use tools::FakeTools;
+pub use tunnel::FakeTunnels;
 
 use crate::domain::time::Timestamp;
 use crate::ports::clock::Clock;

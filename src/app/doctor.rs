@@ -2,7 +2,9 @@
 
 use super::migrate::pending;
 use super::running::RunningServer;
+use super::tunnel::{self, Remote};
 use crate::adapters::agents::{self, AllAgents};
+use crate::adapters::cloudflared;
 use crate::adapters::data_dir::DataDir;
 use crate::adapters::host::SystemTimer;
 use crate::adapters::process::Processes;
@@ -14,7 +16,6 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
-use std::path::Path;
 use std::time::Duration;
 
 /// How long a model may take, and some more: see [`crate::domain::agent::service::check`].
@@ -65,6 +66,7 @@ pub async fn doctor(config: &Config) -> anyhow::Result<String> {
             add("storage", storage_at_rest(config).await);
             add("agent", agent_of_configuration(config).await?);
             add("MCP servers", Finding::Hint("are only known while the server runs".to_owned()));
+            add("tunnel", tunnel_at_rest(config));
         }
         Ok(server) => {
             let health = server.send(server.request(Method::GET, "/version")).await;
@@ -80,10 +82,10 @@ pub async fn doctor(config: &Config) -> anyhow::Result<String> {
                 add("agent", agent_in_use(&server).await);
                 add("MCP servers", mcp_servers(&server).await);
                 add("memory", memory(&server).await);
+                add("tunnel", tunnel_in_use(&server).await);
             }
         }
     }
-    add("tunnel", tunnel());
     let is_wrong = report.0.iter().any(|(_, finding)| matches!(finding, Finding::Wrong(_)));
     ensure!(!is_wrong, "not everything works\n{report}");
     Ok(report.to_string())
@@ -221,21 +223,25 @@ async fn memory(server: &RunningServer) -> Finding {
     }
 }
 
-/// The program that makes this server reachable from elsewhere, if it is installed.
-fn tunnel() -> Finding {
-    let path = inherited_by_children().into_iter().find(|(name, _)| name == "PATH").map(|(_, value)| value);
-    let found = path.as_deref().and_then(|path| {
-        std::env::split_paths(path).map(|folder| folder.join("cloudflared")).find(|file| is_program(file))
-    });
-    match found {
-        Some(file) => Finding::Fine(format!("cloudflared is at {}", file.display())),
-        None => Finding::Hint(
-            "cloudflared is not installed; it is needed only to reach this server from elsewhere".to_owned(),
-        ),
+/// The tunnel of the server that runs.
+async fn tunnel_in_use(server: &RunningServer) -> Finding {
+    match tunnel::remote(server).await {
+        Err(error) => Finding::Wrong(format!("{error:#}")),
+        Ok(Remote { url: Some(url), program, .. }) => Finding::Fine(format!("open at {url}; made by {program}")),
+        Ok(Remote { state, error: Some(error), .. }) => Finding::Wrong(format!("{state}: {error}")),
+        Ok(Remote { program, .. }) if program.problem.is_some() => not_needed(&program.to_string()),
+        Ok(Remote { state, program, .. }) => Finding::Fine(format!("{state}; {program} can make one")),
     }
 }
 
-fn is_program(file: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    file.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+/// The program that would make one.
+fn tunnel_at_rest(config: &Config) -> Finding {
+    match cloudflared::locate(config.tunnel.cloudflared.as_deref(), tunnel::search_path().as_deref()) {
+        Ok(path) => Finding::Fine(format!("cloudflared is at {path}")),
+        Err(problem) => not_needed(&problem.to_string()),
+    }
+}
+
+fn not_needed(problem: &str) -> Finding {
+    Finding::Hint(format!("is needed only to reach this server from elsewhere: {problem}"))
 }

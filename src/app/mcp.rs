@@ -3,9 +3,8 @@
 use super::running::RunningServer;
 use crate::config::Config;
 use anyhow::{Context, bail, ensure};
-use reqwest::{Method, RequestBuilder};
+use reqwest::Method;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -55,11 +54,6 @@ struct Called {
     is_error: bool,
 }
 
-#[derive(Deserialize)]
-struct Refused {
-    detail: Value,
-}
-
 /// What to test.
 pub enum McpTarget {
     /// A server that is configured.
@@ -76,7 +70,7 @@ pub enum McpTarget {
 /// If no server runs here, or it refuses.
 pub async fn list_mcp_servers(config: &Config) -> anyhow::Result<String> {
     let server = RunningServer::find(config, PATIENCE).await?;
-    let statuses: BTreeMap<String, Status> = answer(&server, server.request(Method::GET, "/mcp/status")).await?;
+    let statuses: BTreeMap<String, Status> = server.ask(server.request(Method::GET, "/mcp/status")).await?;
     if statuses.is_empty() {
         return Ok("There are no MCP servers. Add one in the dashboard, or see docs/mcp.md.".to_owned());
     }
@@ -101,7 +95,7 @@ pub async fn list_mcp_servers(config: &Config) -> anyhow::Result<String> {
 pub async fn list_mcp_tools(config: &Config, name: &str) -> anyhow::Result<String> {
     let server = RunningServer::find(config, PATIENCE).await?;
     let request = server.request(Method::GET, &format!("/mcp/tools?{}", query("server", name)));
-    let Tools { tools } = answer(&server, request).await?;
+    let Tools { tools } = server.ask(request).await?;
     Ok(if tools.is_empty() {
         "It has no tools at the moment. Its state is in: pawport mcp list".to_owned()
     } else {
@@ -123,7 +117,7 @@ pub async fn test_mcp_server(config: &Config, target: McpTarget) -> anyhow::Resu
             json!({ "transport": "stdio", "command": command, "args": arguments })
         }
     };
-    let tested: Tested = answer(&server, server.request(Method::POST, "/mcp/test").json(&body)).await?;
+    let tested: Tested = server.ask(server.request(Method::POST, "/mcp/test").json(&body)).await?;
     if let Some(error) = tested.error {
         ensure!(!tested.stderr.is_empty(), error);
         bail!("{error}\nit wrote:\n  {}", tested.stderr.join("\n  "));
@@ -140,7 +134,7 @@ pub async fn call_mcp_tool(config: &Config, server: &str, tool: &str, arguments:
         serde_json::from_str(arguments).context("the arguments are no JSON object such as '{\"path\": \"/srv\"}'")?;
     let running = RunningServer::find(config, LONG_PATIENCE).await?;
     let body = json!({ "server": server, "tool": tool, "arguments": arguments });
-    let called: Called = answer(&running, running.request(Method::POST, "/mcp/call").json(&body)).await?;
+    let called: Called = running.ask(running.request(Method::POST, "/mcp/call").json(&body)).await?;
     let blocks = called.content.iter().map(|block| match (&block["type"], &block["text"]) {
         (Value::String(kind), Value::String(text)) if kind == "text" => text.clone(),
         _ => block.to_string(),
@@ -150,23 +144,6 @@ pub async fn call_mcp_tool(config: &Config, server: &str, tool: &str, arguments:
     let said: String = blocks.collect::<Vec<_>>().join("\n").chars().filter(is_plain).collect();
     ensure!(!called.is_error, "the tool says that it failed: {said}");
     Ok(said)
-}
-
-async fn answer<T: DeserializeOwned>(server: &RunningServer, request: RequestBuilder) -> anyhow::Result<T> {
-    let answer = server.send(request).await?;
-    if answer.status().is_success() {
-        return answer.json().await.context("the server's answer was cut off");
-    }
-    let status = answer.status();
-    let Ok(Refused { detail }) = answer.json().await else { bail!("the server answered {status}") };
-    match detail {
-        Value::String(detail) => bail!(detail),
-        // The first member that is wrong.
-        fields => {
-            let place = fields[0]["loc"].as_array().into_iter().flatten().skip(1).filter_map(Value::as_str);
-            bail!("{}: {}", place.collect::<Vec<_>>().join("."), fields[0]["msg"].as_str().unwrap_or("it is wrong"))
-        }
-    }
 }
 
 fn described(tools: &[Tool]) -> String {

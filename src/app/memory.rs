@@ -2,9 +2,9 @@
 
 use super::running::RunningServer;
 use crate::config::Config;
-use anyhow::{Context, bail, ensure};
-use reqwest::{Method, RequestBuilder};
-use serde_json::{Value, json};
+use anyhow::{Context, ensure};
+use reqwest::Method;
+use serde_json::Value;
 use std::time::Duration;
 
 /// How long an answer may take. Deleting much takes its time.
@@ -25,7 +25,7 @@ pub async fn export_memories(config: &Config, owner: Option<&str>) -> anyhow::Re
             vec![("kind", "all".to_owned()), ("limit", PAGE.to_string()), ("offset", all.len().to_string())];
         query.extend(owner.map(|owner| ("owner", owner.to_owned())));
         let path = format!("/memory/long_term?{}", encoded(&query));
-        let page = ask(&server, server.request(Method::GET, &path)).await?;
+        let page: Value = server.ask(server.request(Method::GET, &path)).await?;
         let page = page.as_array().cloned().context("the server gave no list")?;
         let is_last = page.len() < PAGE;
         all.extend(page);
@@ -48,21 +48,10 @@ pub async fn delete_memories(config: &Config, owner: &str, confirmed: bool) -> a
     );
     let server = RunningServer::find(config, PATIENCE).await?;
     let path = format!("/memory/long_term?{}", encoded(&[("owner", owner.to_owned())]));
-    let answer = ask(&server, server.request(Method::DELETE, &path)).await?;
+    let answer: Value = server.ask(server.request(Method::DELETE, &path)).await?;
     Ok(format!("Deleted {} memories of {owner}.", answer["deleted"]))
 }
 
 fn encoded(query: &[(&str, String)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish()
-}
-
-async fn ask(server: &RunningServer, request: RequestBuilder) -> anyhow::Result<Value> {
-    let answer = server.send(request).await?;
-    let status = answer.status();
-    let body: Value = answer.json().await.unwrap_or_else(|_| json!({}));
-    if !status.is_success() {
-        let detail = body["detail"].as_str().map_or_else(|| body["detail"][0]["msg"].to_string(), str::to_owned);
-        bail!("the server refused: {detail}");
-    }
-    Ok(body)
 }

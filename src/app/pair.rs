@@ -32,14 +32,16 @@ pub async fn pair(config: &Config) -> anyhow::Result<String> {
     let Pairing { url, expires_in } = answer.json().await.context("the server gave no code")?;
     // Drawn for light characters on a dark ground, as most terminals have it; cameras read the inverse as well.
     let picture = QrCode::new(&url)?.render().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
-    Ok(format!("{picture}\n\nScan this within {expires_in} seconds, or open it there:\n{url}\n{}", hint(&url)))
+    Ok(format!("{picture}\n\nScan this within {expires_in} seconds, or open it there:\n{url}\n{}", hint(config, &url)))
 }
 
-fn hint(url: &str) -> &'static str {
+fn hint(config: &Config, url: &str) -> String {
     let is_local = ["http://127.", "http://[::1]", "http://localhost"].iter().any(|start| url.starts_with(start));
-    if is_local {
-        "\nOnly this machine reaches that address. For a phone, start the server with --host 0.0.0.0 or --public-url."
-    } else {
-        ""
+    if !is_local {
+        return String::new();
     }
+    format!(
+        "\nOnly this machine reaches that address. For a phone, open a tunnel with {}, or start the server with --host 0.0.0.0 or --public-url.",
+        config.command("tunnel start")
+    )
 }

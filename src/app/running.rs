@@ -1,5 +1,6 @@
 //! Asking the server that runs on this machine.
 
+use super::tunnel::on_this_machine;
 use crate::adapters::data_dir::DataDir;
 use crate::adapters::data_dir::credential_file::CredentialFile;
 use crate::config::Config;
@@ -7,7 +8,9 @@ use crate::domain::auth::token::AccessToken;
 use crate::ports::credentials::CredentialStore;
 use anyhow::{Context, bail};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -71,16 +74,35 @@ impl RunningServer {
     }
 }
 
-fn not_running(data_dir: &std::path::Path) -> String {
-    format!("no server runs with the data directory {}; start one with pawport serve", data_dir.display())
+#[derive(Deserialize)]
+struct Refused {
+    detail: Value,
 }
 
-/// A server that listens on all addresses is asked on the loopback one.
-fn on_this_machine(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
+impl RunningServer {
+    /// Sends a request; gives what the server answers.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), or with the server's words if it refuses.
+    pub(super) async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> anyhow::Result<T> {
+        let answer = self.send(request).await?;
+        if answer.status().is_success() {
+            return answer.json().await.context("the server's answer was cut off");
+        }
+        let status = answer.status();
+        let Ok(Refused { detail }) = answer.json().await else { bail!("the server answered {status}") };
+        match detail {
+            Value::String(detail) => bail!(detail),
+            // The first member that is wrong.
+            fields => {
+                let place = fields[0]["loc"].as_array().into_iter().flatten().skip(1).filter_map(Value::as_str);
+                let place = place.collect::<Vec<_>>().join(".");
+                bail!("{place}: {}", fields[0]["msg"].as_str().unwrap_or("it is wrong"))
+            }
+        }
+    }
+}
+
+fn not_running(data_dir: &std::path::Path) -> String {
+    format!("no server runs with the data directory {}; start one with pawport serve", data_dir.display())
 }

@@ -2,7 +2,7 @@
 
 use super::connections::serve_connections;
 use super::shutdown::Shutdown;
-use super::{App, Parts, Settings, ollama, secrets, workers};
+use super::{App, Parts, Settings, ollama, secrets, tunnel, workers};
 use crate::adapters::agents::{self, AllAgents};
 use crate::adapters::data_dir::credential_file::CredentialFile;
 use crate::adapters::data_dir::{DataDir, Lock};
@@ -18,6 +18,7 @@ use crate::domain::agent::service::AgentLimits;
 use crate::domain::auth::service::MasterToken;
 use crate::domain::auth::token::TokenHash;
 use crate::domain::mcp::connect::Budgets;
+use crate::domain::tunnel::exposure::Exposure;
 use crate::http::client::Policy;
 use crate::http::mcp as mcp_routes;
 use crate::ports::clock::Clock;
@@ -69,6 +70,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let http = mcp::http_client().context("cannot prepare connections to MCP servers")?;
     let to_models = agents::http_client().context("cannot prepare connections to models")?;
     let embedders = AllEmbedders::new(to_models.clone(), config.embedding_model_dir.clone());
+    let tunnels = tunnel::provider(&config, address, processes.clone(), tracker.clone())?;
     let all_agents = AllAgents::new(to_models, processes.clone());
     let connector = RmcpConnector::new(processes, http, Arc::clone(&sign_ins) as _, tracker.clone());
     let parts = Parts {
@@ -82,6 +84,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         entropy,
         mcp_connector: Arc::new(connector),
         mcp_authorizer: sign_ins,
+        tunnels: Arc::new(tunnels),
         tasks: tracker.clone(),
     };
     let public_url = settings.public_url.clone();
@@ -106,6 +109,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
     data_dir.keep_address(address)?;
     announce(address, &public_url, &config);
+    if config.tunnel.keep_open {
+        let (tunnel, config, stop) = (app.tunnel(), config.clone(), shutdown.soft.clone());
+        tracker.spawn(async move { stop.run_until_cancelled(tunnel::keep_open(tunnel, config)).await });
+    }
     if config.agent.kind.is_none() {
         let (settings, command) = (app.settings(), config.clone());
         let stop = shutdown.soft.clone();
@@ -163,6 +170,7 @@ fn settings(config: &Config, address: SocketAddr) -> Settings {
             trusted_proxies: config.trusted_proxies.clone(),
             localhost_auth_bypass: config.localhost_auth_bypass,
             url_tokens: config.url_tokens,
+            exposure: Exposure::default(),
         },
         rate_limits: config.rate_limits,
         session_ttl: config.session_ttl,
@@ -251,8 +259,7 @@ pub async fn run(
     shutdown: Shutdown,
     deadline: Duration,
 ) -> Result<(), RunError> {
-    let App { router, agent, tokens, logins, apps, mcp: _, settings: _, memories, semantic, events, stop, mcp_stop } =
-        app;
+    let App { router, agent, tokens, logins, apps, memories, semantic, events, stop, programs_stop, .. } = app;
     let mut server = tracker.spawn(serve_connections(listener, router, stop.clone()));
     let (learn, answered) = workers::to_learn();
     let mut answering = tracker.spawn(workers::answer_turns(Arc::clone(&agent), learn, stop.clone()));
@@ -288,8 +295,8 @@ pub async fn run(
         () = shutdown.hard.cancelled() => Err(RunError::NotFinished),
     };
     finished?;
-    // Nobody calls their tools any more.
-    mcp_stop.cancel();
+    // Nobody calls the tools of MCP servers any more, or comes through the tunnel.
+    programs_stop.cancel();
     tracker.close();
     tokio::select! {
         () = tracker.wait() => {

@@ -43,7 +43,7 @@ impl AgentConfig {
             kind: given.optional(&keys::AGENT, AgentKind::parse)?,
             model: given.optional(&keys::MODEL, values::model)?,
             base_url: given.optional(&keys::MODEL_BASE_URL, |text| BaseUrl::parse(text).ok())?,
-            api_key: given.secret(&keys::MODEL_API_KEY, &keys::MODEL_API_KEY_FILE, values::model_api_key)?,
+            api_key: given.secret(&keys::MODEL_API_KEY, &keys::MODEL_API_KEY_FILE, values::provider_key)?,
             command: given.optional(&keys::AGENT_COMMAND, values::command)?.unwrap_or_default(),
             system_prompt: None,
         };

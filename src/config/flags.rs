@@ -1,5 +1,6 @@
 //! The keys as flags of the command line.
 
+use super::keys::Kind;
 use super::{Values, keys};
 use clap::{Arg, ArgMatches, Args, Command, Error, FromArgMatches};
 
@@ -10,15 +11,7 @@ pub struct Flags(pub Values);
 impl Args for Flags {
     fn augment_args(command: Command) -> Command {
         keys::ALL.iter().fold(command, |command, key| match key.flag {
-            Some(flag) => command.arg(
-                Arg::new(key.name)
-                    .long(flag)
-                    .value_name(key.placeholder)
-                    .help(help(key))
-                    .help_heading("Configuration")
-                    // So that `--port -1` is told what is allowed, and not that -1 is unknown.
-                    .allow_negative_numbers(true),
-            ),
+            Some(flag) => command.arg(argument(key, flag)),
             None => command,
         })
     }
@@ -42,6 +35,17 @@ impl FromArgMatches for Flags {
             }
         }
         Ok(())
+    }
+}
+
+fn argument(key: &keys::Key, flag: &'static str) -> Arg {
+    let argument = Arg::new(key.name).long(flag).value_name(key.placeholder).help(help(key));
+    let argument = argument.help_heading("Configuration");
+    match (key.kind, key.default) {
+        // What is off can be switched on by saying its name.
+        (Kind::Switch, Some("false")) => argument.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        // So that `--port -1` is told what is allowed, and not that -1 is unknown.
+        _ => argument.allow_negative_numbers(true),
     }
 }
 

@@ -4,11 +4,13 @@
 //! one name everywhere: `data_dir` in the file, `--data-dir` as a flag, `PAWPORT_DATA_DIR` in the environment.
 
 mod agent;
+mod tunnel;
 
 pub use agent::{
     AGENT, AGENT_COMMAND, EMBEDDING_MODEL_DIR, MODEL, MODEL_API_KEY, MODEL_API_KEY_FILE, MODEL_BASE_URL,
     SYSTEM_PROMPT_FILE,
 };
+pub use tunnel::{CLOUDFLARED, TUNNEL, TUNNEL_HOSTNAME, TUNNEL_TOKEN, TUNNEL_TOKEN_FILE};
 
 /// What all environment variables of this program start with.
 pub const VARIABLE_PREFIX: &str = "PAWPORT_";
@@ -50,7 +52,7 @@ pub enum Kind {
 }
 
 /// Every key, in the order in which they are shown.
-pub const ALL: [&Key; 37] = [
+pub const ALL: [&Key; 42] = [
     &HOST,
     &PORT,
     &PUBLIC_URL,
@@ -80,6 +82,11 @@ pub const ALL: [&Key; 37] = [
     &AGENT_COMMAND,
     &SYSTEM_PROMPT_FILE,
     &EMBEDDING_MODEL_DIR,
+    &TUNNEL,
+    &CLOUDFLARED,
+    &TUNNEL_TOKEN,
+    &TUNNEL_TOKEN_FILE,
+    &TUNNEL_HOSTNAME,
     &MAX_CONCURRENT,
     &QUEUE_CAPACITY,
     &MCP_START_TIMEOUT,

@@ -1,3 +1,6 @@
+mod files;
+mod tunnel;
+
 use super::*;
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
@@ -267,11 +270,11 @@ fn the_password_of_a_database_is_not_shown() {
 
 #[test]
 fn unknown_names_are_refused_with_the_nearest_known_one() {
-    insta::assert_snapshot!(message(from_environment(&[("PAWPORT_PROT", "1")])), @"unknown environment variable PAWPORT_PROT: did you mean PAWPORT_PORT? (known are PAWPORT_HOST, PAWPORT_PORT, PAWPORT_PUBLIC_URL, PAWPORT_DATA_DIR, PAWPORT_DATABASE_URL, PAWPORT_VAULT_KEY, PAWPORT_VAULT_KEY_FILE, PAWPORT_ACCESS_TOKEN, PAWPORT_ACCESS_TOKEN_FILE, PAWPORT_STATUS_KEY, PAWPORT_STATUS_KEY_FILE, PAWPORT_SESSION_TOKEN_TTL_HOURS, PAWPORT_LOCALHOST_AUTH_BYPASS, PAWPORT_URL_TOKENS, PAWPORT_TRUSTED_PROXIES, PAWPORT_ALLOWED_HOSTS, PAWPORT_CORS_ORIGINS, PAWPORT_RATE_LIMIT_API, PAWPORT_RATE_LIMIT_AUTH, PAWPORT_RATE_LIMIT_WS, PAWPORT_RATE_LIMIT_KEY, PAWPORT_AGENT, PAWPORT_MODEL, PAWPORT_MODEL_BASE_URL, PAWPORT_MODEL_API_KEY, PAWPORT_MODEL_API_KEY_FILE, PAWPORT_AGENT_COMMAND, PAWPORT_SYSTEM_PROMPT_FILE, PAWPORT_EMBEDDING_MODEL_DIR, PAWPORT_MAX_CONCURRENT, PAWPORT_QUEUE_CAPACITY, PAWPORT_MCP_START_TIMEOUT, PAWPORT_MCP_TEST_TIMEOUT, PAWPORT_SHUTDOWN_TIMEOUT, PAWPORT_LOG, PAWPORT_LOG_FORMAT, PAWPORT_CONFIG)");
+    insta::assert_snapshot!(message(from_environment(&[("PAWPORT_PROT", "1")])), @"unknown environment variable PAWPORT_PROT: did you mean PAWPORT_PORT? (known are PAWPORT_HOST, PAWPORT_PORT, PAWPORT_PUBLIC_URL, PAWPORT_DATA_DIR, PAWPORT_DATABASE_URL, PAWPORT_VAULT_KEY, PAWPORT_VAULT_KEY_FILE, PAWPORT_ACCESS_TOKEN, PAWPORT_ACCESS_TOKEN_FILE, PAWPORT_STATUS_KEY, PAWPORT_STATUS_KEY_FILE, PAWPORT_SESSION_TOKEN_TTL_HOURS, PAWPORT_LOCALHOST_AUTH_BYPASS, PAWPORT_URL_TOKENS, PAWPORT_TRUSTED_PROXIES, PAWPORT_ALLOWED_HOSTS, PAWPORT_CORS_ORIGINS, PAWPORT_RATE_LIMIT_API, PAWPORT_RATE_LIMIT_AUTH, PAWPORT_RATE_LIMIT_WS, PAWPORT_RATE_LIMIT_KEY, PAWPORT_AGENT, PAWPORT_MODEL, PAWPORT_MODEL_BASE_URL, PAWPORT_MODEL_API_KEY, PAWPORT_MODEL_API_KEY_FILE, PAWPORT_AGENT_COMMAND, PAWPORT_SYSTEM_PROMPT_FILE, PAWPORT_EMBEDDING_MODEL_DIR, PAWPORT_TUNNEL, PAWPORT_CLOUDFLARED, PAWPORT_TUNNEL_TOKEN, PAWPORT_TUNNEL_TOKEN_FILE, PAWPORT_TUNNEL_HOSTNAME, PAWPORT_MAX_CONCURRENT, PAWPORT_QUEUE_CAPACITY, PAWPORT_MCP_START_TIMEOUT, PAWPORT_MCP_TEST_TIMEOUT, PAWPORT_SHUTDOWN_TIMEOUT, PAWPORT_LOG, PAWPORT_LOG_FORMAT, PAWPORT_CONFIG)");
     assert!(!message(from_environment(&[("PAWPORT_FOO", "1")])).contains("did you mean"));
-    insta::assert_snapshot!(message(from_file("port = 1\ndata-dir = '/srv'")), @"unknown key data-dir in config file /etc/pawport.toml line 2: did you mean data_dir? (known are host, port, public_url, data_dir, database_url, vault_key, vault_key_file, access_token, access_token_file, status_key, status_key_file, session_token_ttl_hours, localhost_auth_bypass, url_tokens, trusted_proxies, allowed_hosts, cors_origins, rate_limit_api, rate_limit_auth, rate_limit_ws, rate_limit_key, agent, model, model_base_url, model_api_key, model_api_key_file, agent_command, system_prompt_file, embedding_model_dir, max_concurrent, queue_capacity, mcp_start_timeout, mcp_test_timeout, shutdown_timeout, log, log_format)");
-    insta::assert_snapshot!(message(from_file("[server]\nport = 1")), @"unknown key server in config file /etc/pawport.toml line 1: known are host, port, public_url, data_dir, database_url, vault_key, vault_key_file, access_token, access_token_file, status_key, status_key_file, session_token_ttl_hours, localhost_auth_bypass, url_tokens, trusted_proxies, allowed_hosts, cors_origins, rate_limit_api, rate_limit_auth, rate_limit_ws, rate_limit_key, agent, model, model_base_url, model_api_key, model_api_key_file, agent_command, system_prompt_file, embedding_model_dir, max_concurrent, queue_capacity, mcp_start_timeout, mcp_test_timeout, shutdown_timeout, log, log_format");
-    insta::assert_snapshot!(message(from_flags(&[("access_token", TOKEN)])), @"unknown key access_token on the command line: known are host, port, public_url, data_dir, database_url, session_token_ttl_hours, localhost_auth_bypass, url_tokens, trusted_proxies, allowed_hosts, cors_origins, rate_limit_api, rate_limit_auth, rate_limit_ws, rate_limit_key, agent, model, model_base_url, agent_command, system_prompt_file, embedding_model_dir, max_concurrent, queue_capacity, mcp_start_timeout, mcp_test_timeout, shutdown_timeout, log, log_format, config");
+    insta::assert_snapshot!(message(from_file("port = 1\ndata-dir = '/srv'")), @"unknown key data-dir in config file /etc/pawport.toml line 2: did you mean data_dir? (known are host, port, public_url, data_dir, database_url, vault_key, vault_key_file, access_token, access_token_file, status_key, status_key_file, session_token_ttl_hours, localhost_auth_bypass, url_tokens, trusted_proxies, allowed_hosts, cors_origins, rate_limit_api, rate_limit_auth, rate_limit_ws, rate_limit_key, agent, model, model_base_url, model_api_key, model_api_key_file, agent_command, system_prompt_file, embedding_model_dir, tunnel, cloudflared, tunnel_token, tunnel_token_file, tunnel_hostname, max_concurrent, queue_capacity, mcp_start_timeout, mcp_test_timeout, shutdown_timeout, log, log_format)");
+    insta::assert_snapshot!(message(from_file("[server]\nport = 1")), @"unknown key server in config file /etc/pawport.toml line 1: known are host, port, public_url, data_dir, database_url, vault_key, vault_key_file, access_token, access_token_file, status_key, status_key_file, session_token_ttl_hours, localhost_auth_bypass, url_tokens, trusted_proxies, allowed_hosts, cors_origins, rate_limit_api, rate_limit_auth, rate_limit_ws, rate_limit_key, agent, model, model_base_url, model_api_key, model_api_key_file, agent_command, system_prompt_file, embedding_model_dir, tunnel, cloudflared, tunnel_token, tunnel_token_file, tunnel_hostname, max_concurrent, queue_capacity, mcp_start_timeout, mcp_test_timeout, shutdown_timeout, log, log_format");
+    insta::assert_snapshot!(message(from_flags(&[("access_token", TOKEN)])), @"unknown key access_token on the command line: known are host, port, public_url, data_dir, database_url, session_token_ttl_hours, localhost_auth_bypass, url_tokens, trusted_proxies, allowed_hosts, cors_origins, rate_limit_api, rate_limit_auth, rate_limit_ws, rate_limit_key, agent, model, model_base_url, agent_command, system_prompt_file, embedding_model_dir, tunnel, cloudflared, tunnel_hostname, max_concurrent, queue_capacity, mcp_start_timeout, mcp_test_timeout, shutdown_timeout, log, log_format, config");
 }
 
 #[test]
@@ -406,6 +409,11 @@ fn the_table_has_one_line_a_key() {
     agent_command            [not set]                               default
     system_prompt_file       [not set]                               default
     embedding_model_dir      [not set]                               default
+    tunnel                   false                                   default
+    cloudflared              [not set]                               default
+    tunnel_token             [not set]                               default
+    tunnel_token_file        [not set]                               default
+    tunnel_hostname          [not set]                               default
     max_concurrent           5                                       default
     queue_capacity           10000                                   default
     mcp_start_timeout        300                                     default
@@ -415,86 +423,4 @@ fn the_table_has_one_line_a_key() {
     log_format               json                                    config file /etc/pawport.toml line 1
     config                   [not set]                               default
     ");
-}
-
-/// A fresh folder with a configuration file of this mode.
-fn folder_with(text: &str, mode: u32) -> (tempfile::TempDir, Values) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("pawport.toml");
-    std::fs::write(&path, text).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-    let flags = values(&[("config", path.to_str().unwrap())]);
-    (folder, flags)
-}
-
-#[test]
-fn the_named_file_is_read() {
-    let (_folder, flags) = folder_with("port = 9000", 0o644);
-    assert_eq!(Config::load_from(&flags, &environment_with(&[])).unwrap().port, 9000);
-    let environment = environment_with(&[("PAWPORT_CONFIG", &flags["config"])]);
-    let config = Config::load_from(&Values::new(), &environment).unwrap();
-    assert_eq!(config.port, 9000);
-    let row = config.effective().into_iter().find(|row| row.key == "config").unwrap();
-    assert_eq!(row.source, Source::Variable("PAWPORT_CONFIG"));
-}
-
-#[test]
-fn a_named_file_must_be_there() {
-    let flags = values(&[("config", "/no/such/file.toml")]);
-    insta::assert_snapshot!(message(Config::load_from(&flags, &environment_with(&[]))), @"cannot read config file /no/such/file.toml from --config: No such file or directory (os error 2)");
-}
-
-#[test]
-fn no_file_is_read_unless_it_is_named() {
-    let (folder, _) = folder_with("port = 9000", 0o600);
-    std::fs::rename(folder.path().join("pawport.toml"), folder.path().join("config.toml")).unwrap();
-    let flags = values(&[("data_dir", folder.path().to_str().unwrap())]);
-    assert_eq!(Config::load_from(&flags, &environment_with(&[])).unwrap().port, 8000);
-}
-
-#[test]
-fn the_mode_of_the_file_decides_whether_it_may_hold_the_token() {
-    let text = format!("access_token = '{TOKEN}'");
-    for (mode, fine) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o660, false)] {
-        let (_folder, flags) = folder_with(&text, mode);
-        assert_eq!(Config::load_from(&flags, &environment_with(&[])).is_ok(), fine, "{mode:o}");
-    }
-    for (url, fine) in [("postgres://ada:hunter2@db/paw", false), ("postgres://ada@db/paw", true)] {
-        let (_folder, flags) = folder_with(&format!("database_url = '{url}'"), 0o640);
-        assert_eq!(Config::load_from(&flags, &environment_with(&[])).is_ok(), fine, "{url}");
-    }
-}
-
-#[test]
-fn files_with_secrets_are_read_and_trimmed() {
-    for (name, secret, is_taken) in SECRETS {
-        let (folder, _) = folder_with("", 0o600);
-        let path = folder.path().join("secret");
-        let variable = format!("PAWPORT_{}_FILE", name.to_uppercase());
-        let environment = environment_with(&[(&variable, path.to_str().unwrap())]);
-        let load = || Config::load_from(&Values::new(), &environment);
-        assert!(message(load()).starts_with(&format!("cannot read {name}_file ")));
-        std::fs::write(&path, "hunter2\n").unwrap();
-        let refused = message(load());
-        assert!(refused.starts_with(&format!("invalid {name}_file ")) && !refused.contains("hunter2"), "{refused}");
-        std::fs::write(&path, format!("{secret}\n")).unwrap();
-        assert!(is_taken(&load().unwrap()), "{name}");
-    }
-}
-
-#[test]
-fn the_folder_of_a_given_database_must_be_there() {
-    let folder = tempfile::tempdir().unwrap();
-    let here = folder.path().display();
-    let load = |data_dir: String, url: String| {
-        Config::load_from(&values(&[("data_dir", &data_dir), ("database_url", &url)]), &environment_with(&[]))
-    };
-    let new_data_dir = format!("{here}/new");
-    assert!(load(new_data_dir.clone(), format!("sqlite://{here}/a.db")).is_ok());
-    assert!(load(new_data_dir.clone(), format!("sqlite://{new_data_dir}/a.db")).is_ok(), "the server makes that one");
-    assert!(load(new_data_dir.clone(), "sqlite://a.db".to_owned()).is_ok());
-    assert!(load(new_data_dir.clone(), "memory:".to_owned()).is_ok());
-    let refused = message(load(new_data_dir, format!("sqlite://{here}/typo/a.db")));
-    assert!(refused.ends_with(&format!("from --database-url: the folder {here}/typo does not exist")), "{refused}");
-    assert!(!folder.path().join("typo").exists());
 }

@@ -277,8 +277,8 @@ pub(super) fn model(text: &str) -> Option<String> {
     sensible.then(|| text.to_owned())
 }
 
-/// The key of a model's provider. White space around it is not part of it.
-pub(super) fn model_api_key(text: &str) -> Option<SecretString> {
+/// What a provider gave its customer: a key, a token. White space around it is not part of it.
+pub(super) fn provider_key(text: &str) -> Option<SecretString> {
     let text = text.trim();
     let sensible = (1..=10_000).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     sensible.then(|| SecretString::from(text))

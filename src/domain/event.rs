@@ -16,6 +16,8 @@ pub enum Event {
     McpServerChanged(McpServerName),
     /// What the user chose: see [`crate::domain::settings::service::Settings::view`].
     SettingsChanged,
+    /// What the tunnel is doing: see [`crate::domain::tunnel::service::Tunnel::status`].
+    TunnelChanged,
     /// A turn got on. Shared, since many may hear it.
     Turn(Arc<TurnNews>),
 }

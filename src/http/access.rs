@@ -214,9 +214,11 @@ pub const ROUTES: &[Route] = &[
     twins("GET", "/mcp/oauth/callback", Open).counted_as(Tier::Auth),
     v1("GET", "/mcp/oauth/client.json", Open).counted_as(Tier::Api),
     // What happens.
+    v1("GET", "/events/poll", AnyCredential),
     v1("GET", "/events/stream", AnyCredential).counted_as(Tier::Ws).token_in_url(),
     // The agent.
     v1("GET", "/agent/status", StatusKey),
+    v1("GET", "/agent/status/poll", StatusKey),
     v1("GET", "/agent/status/stream", StatusKey).counted_as(Tier::Ws).token_in_url(),
     // Settings.
     twins("GET", "/settings", SETTINGS_READ),
@@ -238,6 +240,10 @@ pub const ROUTES: &[Route] = &[
     twins("POST", "/memory/prune", MEMORY),
     twins("GET", "/memory/graph", MEMORY),
     twins("GET", "/memory/graph.svg", MEMORY),
+    // The tunnel.
+    twins("GET", "/remote/status", ADMIN),
+    twins("POST", "/remote/start", ADMIN),
+    twins("POST", "/remote/stop", ADMIN),
     // Security.
     twins("GET", "/audit", ADMIN),
 ];

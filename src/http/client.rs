@@ -5,6 +5,7 @@
 
 use super::error::ApiError;
 use crate::domain::auth::locality::{Facts, NotLocal};
+use crate::domain::tunnel::exposure::{Entrance, Exposure};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
@@ -63,6 +64,8 @@ pub struct Policy {
     pub localhost_auth_bypass: bool,
     /// Whether tokens are taken from the query where clients cannot send them otherwise.
     pub url_tokens: bool,
+    /// Whether strangers come through a tunnel at the moment.
+    pub exposure: Exposure,
 }
 
 impl Policy {
@@ -90,6 +93,7 @@ impl Policy {
         DESKTOP_ORIGINS.contains(&origin)
             || self.cors_origins.contains(origin)
             || self.public_url.as_deref() == Some(origin)
+            || self.exposure.entrance().is_some_and(|entrance| entrance.url.as_str() == origin)
     }
 }
 
@@ -123,7 +127,8 @@ impl Client {
         let authority = authority(request)?;
         let host = host_of(&authority).ok_or_else(bad_host)?;
         let connection = request.extensions().get::<Connection>();
-        if !policy.is_known_name(&host, connection) {
+        let entrance = policy.exposure.entrance().filter(|entrance| entrance.url.host() == host);
+        if entrance.is_none() && !policy.is_known_name(&host, connection) {
             return Err(ApiError::new(
                 StatusCode::FORBIDDEN,
                 format!(
@@ -135,17 +140,22 @@ impl Client {
         let is_proxy = peer.is_some_and(|peer| policy.is_proxy(peer));
         let public_https = policy.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
             && policy.public_authority().and_then(host_of).as_deref() == Some(host.as_str());
-        let https = public_https || (is_proxy && forwarded_proto(headers) == Some("https"));
+        let https = entrance.is_some() || public_https || (is_proxy && forwarded_proto(headers) == Some("https"));
         let page = page(policy, headers, &authority, https);
         let unknown = IpAddr::from([0, 0, 0, 0]);
+        let named = match entrance {
+            // A proxy passes on whatever its clients say, and says itself who they are.
+            _ if is_proxy => behind_proxies(policy, headers),
+            Some(entrance) => connection.and_then(|it| behind_tunnel(&entrance, it, headers)),
+            None => None,
+        };
         Ok(Self {
-            address: if is_proxy { behind_proxies(policy, headers) } else { None }.or(peer).unwrap_or(unknown),
+            address: named.or(peer).unwrap_or(unknown),
             https,
             page,
             facts: Facts {
                 allowed: policy.localhost_auth_bypass,
-                // There are no tunnels yet.
-                tunnelled: false,
+                tunnelled: policy.exposure.is_open(),
                 from_loopback: peer.is_some_and(|peer| peer.is_loopback()),
                 from_proxy: is_proxy,
                 forwarded: is_forwarded(headers) || request.version() < Version::HTTP_11,
@@ -268,6 +278,15 @@ fn behind_proxies(policy: &Policy, headers: &HeaderMap) -> Option<IpAddr> {
         }
     }
     client
+}
+
+/// The address that the tunnel's provider names: the last one, as some add theirs to what the client says. Only programs on
+/// this machine can say it, as the tunnel's does.
+fn behind_tunnel(entrance: &Entrance, connection: &Connection, headers: &HeaderMap) -> Option<IpAddr> {
+    let peer = connection.peer.ip().to_canonical();
+    let is_here = peer.is_loopback() || peer == connection.local.ip().to_canonical();
+    let named = headers.get_all(entrance.client_header).iter().next_back().filter(|_| is_here)?;
+    address_of(named.to_str().ok()?.rsplit(',').next()?.trim())
 }
 
 /// An address with or without a port.

@@ -185,6 +185,13 @@ impl Parameters {
         }
     }
 
+    /// `wait`: how long the client wants to wait for something to happen. Less than the 100 seconds after which Cloudflare
+    /// gives a request up.
+    pub fn wait(&self) -> Result<Duration, ApiError> {
+        let seconds = self.bounded("wait", 25, 0, 60, Family::V1)?;
+        Ok(Duration::from_secs(seconds.unsigned_abs()))
+    }
+
     /// Yes or no, in the words that clients use; no if it is not given.
     pub fn flag(&self, name: &str) -> Result<bool, ApiError> {
         let text = self.text(name).unwrap_or("false").to_ascii_lowercase();

@@ -13,7 +13,9 @@ use crate::domain::mcp::service::McpServers;
 use crate::domain::mcp::status::McpState;
 use crate::domain::session::SessionId;
 use crate::domain::time::Timestamp;
+use crate::domain::tunnel::service::Tunnel;
 use crate::http::mcp::McpStatusView;
+use crate::http::remote::TunnelView;
 use crate::ports::events::{EventBus, EventStream, Heard};
 use axum::body::Bytes;
 use axum::extract::ws::Utf8Bytes;
@@ -46,6 +48,7 @@ pub struct Feed(Arc<Shared>);
 struct Shared {
     events: Arc<dyn EventBus>,
     servers: Arc<McpServers>,
+    tunnel: Arc<Tunnel>,
     tasks: TaskTracker,
     stop: CancellationToken,
     started: Timestamp,
@@ -108,6 +111,8 @@ pub enum What {
         /// Where.
         url: String,
     },
+    /// The tunnel changed; as clients read it.
+    Tunnel(Value),
     /// That much was told faster than it could be taken in.
     Lost(u64),
 }
@@ -118,7 +123,7 @@ impl What {
     pub fn turn(&self) -> Option<&TurnNews> {
         match self {
             Self::Turn(news) | Self::Failed(news, _) => Some(news),
-            Self::Server { .. } | Self::SignIn { .. } | Self::Lost(_) => None,
+            Self::Server { .. } | Self::SignIn { .. } | Self::Tunnel(_) | Self::Lost(_) => None,
         }
     }
 }
@@ -131,6 +136,12 @@ impl Frame {
             Some(sse(event, Some(&self.id), &json!({ "event": event, "data": data })))
         };
         self.as_event.get_or_init(write).clone()
+    }
+
+    /// As `/events/poll` sends it.
+    pub fn value(&self) -> Option<Value> {
+        let (event, data) = words::system_event(&self.what)?;
+        Some(json!({ "id": self.id, "event": event, "data": data }))
     }
 
     /// As `/chat/stream` sends it.
@@ -165,6 +176,7 @@ impl Feed {
     pub fn new(
         events: Arc<dyn EventBus>,
         servers: Arc<McpServers>,
+        tunnel: Arc<Tunnel>,
         tasks: TaskTracker,
         stop: CancellationToken,
         started: Timestamp,
@@ -172,6 +184,7 @@ impl Feed {
         Self(Arc::new(Shared {
             events,
             servers,
+            tunnel,
             tasks,
             stop,
             started,
@@ -190,6 +203,19 @@ impl Feed {
         self.0.started
     }
 
+    /// The id of an event with that number: it names this run of the server, too.
+    #[must_use]
+    pub fn id(&self, number: u64) -> String {
+        self.0.id(number)
+    }
+
+    /// The number in the id of an event of this run. `None` if it is of another one, or none.
+    #[must_use]
+    pub fn number(&self, id: &str) -> Option<u64> {
+        let (boot, number) = id.rsplit_once('-')?;
+        number.parse().ok().filter(|_| *boot == *self.0.boot)
+    }
+
     /// A reader of everything from now on.
     #[must_use]
     pub fn read(&self) -> Reader {
@@ -204,9 +230,7 @@ impl Feed {
     pub fn read_after(&self, id: &str) -> Reader {
         let mut reader = self.read();
         let ring = self.0.ring();
-        let number = id.rsplit_once('-').filter(|(boot, _)| **boot == *self.0.boot);
-        let number = number.and_then(|(_, number)| number.parse::<u64>().ok()).filter(|number| *number < ring.next);
-        match number {
+        match self.number(id).filter(|number| *number < ring.next) {
             Some(number) => reader.next = number + 1,
             None => {
                 reader.next = ring.oldest();
@@ -245,6 +269,10 @@ impl Feed {
 }
 
 impl Shared {
+    fn id(&self, number: u64) -> String {
+        format!("{}-{number}", self.boot)
+    }
+
     fn ring(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -254,6 +282,7 @@ impl Shared {
             match heard {
                 Heard::Event(Event::Turn(news)) => self.tell_of_turn(news),
                 Heard::Event(Event::McpServerChanged(name)) => self.tell_of_server(name),
+                Heard::Event(Event::TunnelChanged) => self.tell_of_tunnel(),
                 Heard::Event(Event::AgentStatusChanged) => bump(&self.status),
                 Heard::Event(Event::CredentialsChanged) => bump(&self.credentials),
                 // Clients ask for settings when they show them.
@@ -299,12 +328,18 @@ impl Shared {
         }
     }
 
+    fn tell_of_tunnel(&self) {
+        let data = json!(TunnelView::from(self.tunnel.status()));
+        let bytes = data.to_string().len();
+        self.keep(What::Tunnel(data), bytes);
+    }
+
     /// Puts a frame with texts of that length into the ring, and wakes the readers.
     fn keep(&self, what: What, bytes: usize) {
         let mut ring = self.ring();
         let number = ring.next;
         let frame = Frame {
-            id: format!("{}-{number}", self.boot),
+            id: self.id(number),
             what,
             as_event: OnceLock::new(),
             as_chat: OnceLock::new(),
@@ -329,7 +364,7 @@ impl What {
             Self::Turn(news) => words::length(&news.news),
             Self::Failed(_, reason) => reason.len(),
             Self::Server { data, .. } if data.get("removed").is_some() => 0,
-            Self::Server { data, .. } => data.to_string().len(),
+            Self::Server { data, .. } | Self::Tunnel(data) => data.to_string().len(),
             Self::SignIn { url, .. } => url.len(),
             Self::Lost(_) => 0,
         }
@@ -374,7 +409,7 @@ impl Reader {
     /// The id of what was read last.
     #[must_use]
     pub fn position(&self) -> String {
-        format!("{}-{}", self.shared.boot, self.next.saturating_sub(1))
+        self.shared.id(self.next.saturating_sub(1))
     }
 
     fn take(&mut self) -> Option<Batch> {

@@ -74,12 +74,15 @@ async fn create_pairing(
     Ok(Json(PairingView { url, expires_in: LIFETIME.as_secs() }))
 }
 
-/// An address with a fresh code in it. Where tokens in queries are off, the code is in the fragment, which browsers keep to
-/// themselves; the page reads both.
+/// An address with a fresh code in it: that of the tunnel while it is up. Where tokens in queries are off, the code is in
+/// the fragment, which browsers keep to themselves; the page reads both.
 async fn pair(logins: &Logins, policy: &Policy, public_url: &PublicUrl, maker: &Proven) -> Result<String, ApiError> {
     let code = logins.pair(maker).await?;
     let place = if policy.url_tokens { '?' } else { '#' };
-    Ok(format!("{}/{place}token={}", public_url.0, code.expose()))
+    // A phone that is elsewhere reaches nothing else.
+    let entrance = policy.exposure.entrance();
+    let origin = entrance.as_ref().map_or(&*public_url.0, |entrance| entrance.url.as_str());
+    Ok(format!("{origin}/{place}token={}", code.expose()))
 }
 
 /// Why there is no picture: never for an address of sane length.

@@ -100,6 +100,33 @@ impl Streams {
         answer(frames.take_until(Box::pin(ended)))
     }
 
+    /// What `happening` gives, if that is before `wait` is over and the server stops; nothing otherwise.
+    ///
+    /// # Errors
+    /// 401 if the credential of `proven` is no longer good before that.
+    pub async fn wait_for<T>(
+        &self,
+        happening: impl Future<Output = T>,
+        wait: Duration,
+        proven: Proven,
+    ) -> Result<Option<T>, ApiError> {
+        tokio::select! {
+            // Nothing is told to whom it is not for any more, and what has happened also to those who do not want to wait.
+            biased;
+            end = self.clone().ended(proven) => match end {
+                End::Stopping => Ok(None),
+                End::Revoked => Err(ApiError::unauthorized()),
+            },
+            happened = happening => Ok(Some(happened)),
+            () = tokio::time::sleep(wait) => Ok(None),
+        }
+    }
+
+    /// Waits until the server is told to stop.
+    pub async fn stopping(&self) {
+        self.stop.cancelled().await;
+    }
+
     /// Waits until what `proven` opened has to end.
     pub async fn ended(self, proven: Proven) -> End {
         // Before the first look, so that no change falls between the two.

@@ -11,6 +11,7 @@ use crate::domain::audit::service::Audit;
 use crate::domain::auth::api_key::ApiKeyId;
 use crate::domain::event::Event;
 use crate::domain::time::Timestamp;
+use crate::domain::tunnel::exposure::Exposure;
 use crate::ports::clock::Clock;
 use crate::ports::credentials::{CredentialError, CredentialStore};
 use crate::ports::entropy::{Entropy, random};
@@ -106,11 +107,32 @@ pub enum Regenerate {
     Credential(CredentialError),
 }
 
+/// What [`Tokens`] works with.
+pub struct TokensParts {
+    /// The master token.
+    pub master: MasterToken,
+    /// What opens the agent's status, if there is such a key.
+    pub status_key: Option<TokenHash>,
+    /// Whether being on this machine proves anything.
+    pub exposure: Exposure,
+    /// Where credentials are.
+    pub stores: Stores,
+    /// Says who did what.
+    pub audit: Arc<Audit>,
+    /// Is told when credentials may have been revoked.
+    pub events: Arc<dyn EventBus>,
+    /// Says when something ends.
+    pub clock: Arc<dyn Clock>,
+    /// Makes secrets.
+    pub entropy: Arc<dyn Entropy>,
+}
+
 /// Knows which credentials are good.
 pub struct Tokens {
     master: RwLock<TokenHash>,
     keeper: Option<Arc<dyn CredentialStore>>,
     status_key: Option<TokenHash>,
+    exposure: Exposure,
     stores: Stores,
     audit: Arc<Audit>,
     events: Arc<dyn EventBus>,
@@ -122,21 +144,15 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Credentials over stores. `status_key` opens the agent's status, if there is one.
+    /// Credentials over stores.
     #[must_use]
-    pub fn new(
-        master: MasterToken,
-        status_key: Option<TokenHash>,
-        stores: Stores,
-        audit: Arc<Audit>,
-        events: Arc<dyn EventBus>,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-    ) -> Self {
+    pub fn new(parts: TokensParts) -> Self {
+        let TokensParts { master, status_key, exposure, stores, audit, events, clock, entropy } = parts;
         Self {
             master: RwLock::new(master.token.hash()),
             keeper: master.store,
             status_key,
+            exposure,
             stores,
             audit,
             events,
@@ -178,12 +194,15 @@ impl Tokens {
         Proven { principal: Principal::on_this_machine(), hash: None, epoch: self.epoch() }
     }
 
-    /// Whether what somebody showed before is still good. Worth asking after every [`Event::CredentialsChanged`].
+    /// Whether what somebody showed before is still good; being on this machine is not while there is a tunnel. Worth asking
+    /// after every [`Event::CredentialsChanged`].
     ///
     /// # Errors
     /// As the store's.
     pub async fn still_holds(&self, proven: &Proven) -> Result<bool, StoreError> {
         match (&proven.hash, proven.principal.kind) {
+            // It may have been opened since.
+            (None, CredentialKind::Loopback) => Ok(!self.exposure.is_open()),
             (None, _) => Ok(true),
             (Some(hash), CredentialKind::MasterToken) => Ok(self.master().matches(hash)),
             (Some(hash), CredentialKind::Session | CredentialKind::App) => {

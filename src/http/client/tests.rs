@@ -11,6 +11,7 @@ fn policy() -> Policy {
         trusted_proxies: vec!["10.0.0.0/30".parse().unwrap()],
         localhost_auth_bypass: true,
         url_tokens: true,
+        exposure: Exposure::default(),
     }
 }
 

@@ -6,14 +6,14 @@ use crate::domain::agent::{AgentEvent, News, Question, TurnEnd, TurnNews};
 use crate::domain::text::head;
 use axum::body::Bytes;
 use serde_json::{Map, Value, json};
+use std::fmt::Display;
 
 /// How much of a tool's output a chat is shown, in characters.
 const OUTPUT_CHARS: usize = 200;
 
-/// An event of an event stream.
+/// An event of an event stream. `data` is JSON as `serde_json` writes it: without line breaks.
 #[must_use]
-pub fn sse(event: &str, id: Option<&str>, data: &Value) -> Bytes {
-    // What serde_json writes has no line breaks.
+pub fn sse(event: &str, id: Option<&str>, data: &impl Display) -> Bytes {
     Bytes::from(match id {
         Some(id) => format!("event: {event}\nid: {id}\ndata: {data}\n\n"),
         None => format!("event: {event}\ndata: {data}\n\n"),
@@ -29,6 +29,7 @@ pub fn system_event(what: &What) -> Option<(&'static str, Value)> {
         What::SignIn { name, url } => {
             return Some(("mcp_oauth_redirect", json!({ "server": name.as_str(), "url": url })));
         }
+        What::Tunnel(data) => return Some(("tunnel_status", data.clone())),
         What::Lost(missed) => return Some(("gap", json!({ "missed": missed }))),
     };
     let news = what.turn()?;
@@ -86,7 +87,7 @@ pub fn chat_event(what: &What) -> Option<(&'static str, Value)> {
     let news = match what {
         What::Turn(news) => news,
         What::Failed(_, reason) => return Some(("error", json!({ "detail": reason }))),
-        What::Server { .. } | What::SignIn { .. } | What::Lost(_) => return None,
+        What::Server { .. } | What::SignIn { .. } | What::Tunnel(_) | What::Lost(_) => return None,
     };
     Some(match &news.news {
         News::Started { .. } => return None,
@@ -143,7 +144,7 @@ pub fn messages(what: &What) -> Vec<Value> {
         What::SignIn { name, url } => {
             return vec![json!({ "type": "mcp_oauth_redirect", "url": url, "server": name.as_str() })];
         }
-        What::Server { .. } => return Vec::new(),
+        What::Server { .. } | What::Tunnel(_) => return Vec::new(),
         What::Lost(_) => {}
     }
     as_system_event(what).into_iter().collect()

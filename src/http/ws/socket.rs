@@ -248,6 +248,8 @@ impl<'a> Socket<'a> {
                     self.out.extend_from_slice(frame.messages());
                 }
             }
+            // Sockets know no message for it.
+            What::Tunnel(_) => {}
             What::Lost(missed) => self.tell_of_gap(Some(*missed)),
         }
     }

@@ -21,6 +21,7 @@ struct Fixture {
     keys: ApiKeys,
     stores: Stores,
     clock: Arc<ManualClock>,
+    exposure: Exposure,
 }
 
 impl Fixture {
@@ -33,18 +34,20 @@ impl Fixture {
     fn over(master: MasterToken) -> Self {
         let stores = Stores::of(&Arc::new(InMemoryStorage::new()));
         let clock = Arc::new(ManualClock::at(START));
+        let exposure = Exposure::default();
         let time: Arc<dyn Clock> = Arc::clone(&clock) as _;
         let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(1));
         let audit = Arc::new(Audit::new(Arc::clone(&stores.audit), Arc::clone(&time), Arc::clone(&entropy)));
-        let tokens = Arc::new(Tokens::new(
+        let tokens = Arc::new(Tokens::new(TokensParts {
             master,
-            None,
-            stores.clone(),
-            Arc::clone(&audit),
-            Arc::new(BroadcastEvents::default()),
-            Arc::clone(&time),
-            Arc::clone(&entropy),
-        ));
+            status_key: None,
+            exposure: exposure.clone(),
+            stores: stores.clone(),
+            audit: Arc::clone(&audit),
+            events: Arc::new(BroadcastEvents::default()),
+            clock: Arc::clone(&time),
+            entropy: Arc::clone(&entropy),
+        }));
         let sessions = Arc::clone(&stores.auth_sessions);
         let ttl = SessionTtl::from_hours(24).unwrap();
         let logins = Logins::new(
@@ -56,7 +59,7 @@ impl Fixture {
             ttl,
         );
         let keys = ApiKeys::new(Arc::clone(&tokens), Arc::clone(&stores.api_keys), audit, time, entropy);
-        Self { tokens, logins, keys, stores, clock }
+        Self { tokens, logins, keys, stores, clock, exposure }
     }
 
     async fn log_in(&self, credential: &str) -> Result<NewLogin, LoginRefused> {
@@ -226,4 +229,17 @@ async fn a_configured_token_is_not_replaced() {
     let token = AccessToken::parse(&SecretString::from(MASTER)).unwrap();
     let app = Fixture::over(MasterToken::configured(token));
     assert!(matches!(app.tokens.regenerate(&owner()).await, Err(Regenerate::Configured)));
+}
+
+#[tokio::test]
+async fn being_on_this_machine_proves_nothing_while_there_is_a_tunnel() {
+    let app = Fixture::new().await;
+    let here = app.tokens.on_this_machine();
+    let owner = app.tokens.authenticate(MASTER).await.unwrap().unwrap();
+    assert!(app.tokens.still_holds(&here).await.unwrap());
+    app.exposure.open();
+    assert!(!app.tokens.still_holds(&here).await.unwrap());
+    assert!(app.tokens.still_holds(&owner).await.unwrap());
+    app.exposure.close();
+    assert!(app.tokens.still_holds(&here).await.unwrap());
 }
