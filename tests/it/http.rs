@@ -19,6 +19,7 @@ mod health;
 mod mcp;
 mod memory;
 mod openapi;
+mod remote;
 mod sessions;
 mod settings;
 mod webhooks;

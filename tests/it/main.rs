@@ -10,3 +10,4 @@ mod mcp_sign_in;
 mod models;
 mod recall;
 mod support;
+mod tunnel;

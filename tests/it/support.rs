@@ -8,6 +8,7 @@
 #![expect(clippy::expect_used, reason = "a test may stop at the first surprise")]
 
 mod app;
+pub mod cloudflared;
 pub mod embedding_model;
 pub mod embedding_server;
 mod failing;
@@ -17,6 +18,7 @@ pub mod oauth_server;
 pub mod postgres;
 mod promises;
 mod response;
+pub mod scan;
 mod user;
 
 pub use app::{MASTER_TOKEN, START, Served, TestApp};

@@ -4,7 +4,7 @@ mod hunt;
 
 use super::binary::{Place, Server};
 use super::client::{Answer, Client, Slot};
-use super::scan::code_in;
+use crate::support::scan::code_in;
 use hunt::Secrets;
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;

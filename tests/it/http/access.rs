@@ -4,11 +4,13 @@ mod credentials;
 mod names;
 mod pages;
 mod places;
+mod tunnel;
 
 use crate::support::{Call, MASTER_TOKEN, Operation, TestApp, operations};
 use axum::http::Method;
 use pawport::app::Settings;
 use pawport::domain::auth::token::TokenHash;
+use pawport::domain::tunnel::Unusable;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -35,7 +37,7 @@ const SETTINGS_READ: Access = Access::Scope("settings:read");
 const SETTINGS_WRITE: Access = Access::Scope("settings:write");
 
 /// What every operation should want; `*` stands for both prefixes. Written by hand: a change here is a decision, not a detail.
-const WANTED: [(Access, &str); 80] = [
+const WANTED: [(Access, &str); 85] = [
     (Open, "GET /healthz"),
     (Open, "GET /readyz"),
     (Open, "POST /webhook/inbound/{name}"),
@@ -47,6 +49,7 @@ const WANTED: [(Access, &str); 80] = [
     (Any, "GET /api/v1/auth/me"),
     (Status, "GET /api/v1/agent/status"),
     (Status, "GET /api/v1/agent/status/stream"),
+    (Status, "GET /api/v1/agent/status/poll"),
     (SESSIONS, "GET */sessions"),
     (SESSIONS, "POST */sessions"),
     (SESSIONS, "GET */sessions/search"),
@@ -89,6 +92,7 @@ const WANTED: [(Access, &str); 80] = [
     (Open, "GET */mcp/oauth/callback"),
     (Open, "GET /api/v1/mcp/oauth/client.json"),
     (Any, "GET /api/v1/events/stream"),
+    (Any, "GET /api/v1/events/poll"),
     (CHAT, "POST /api/v1/chat"),
     (CHAT, "POST /api/v1/chat/stream"),
     (CHAT, "POST /api/v1/chat/stop"),
@@ -112,6 +116,9 @@ const WANTED: [(Access, &str); 80] = [
     (MEMORY, "POST */memory/prune"),
     (MEMORY, "GET */memory/graph"),
     (MEMORY, "GET */memory/graph.svg"),
+    (ADMIN, "GET */remote/status"),
+    (ADMIN, "POST */remote/start"),
+    (ADMIN, "POST */remote/stop"),
     // Not in the document: pages and their files.
     (Open, "GET /"),
     (Open, "GET /favicon.ico"),
@@ -336,15 +343,18 @@ async fn hold(app: &TestApp, visitors: &[Visitor]) {
 
 const STATUS_KEY: &str = "a-key-for-whoever-watches-the-status";
 
-/// An app whose access token cannot be changed, so that the routes can be called in any order.
+/// An app whose access token cannot be changed and that cannot open tunnels, so that the routes can be called in any order.
 fn app_told(change: impl FnOnce(&mut Settings)) -> TestApp {
-    TestApp::configured(|settings| {
+    let app = TestApp::configured(|settings| {
         settings.status_key = Some(TokenHash::of(STATUS_KEY));
         settings.policy.allowed_hosts.insert("paw.lan".to_owned());
         settings.policy.cors_origins.insert("https://app.example".to_owned());
         settings.policy.trusted_proxies = vec!["127.0.0.9/32".parse().expect("a network")];
         change(settings);
-    })
+    });
+    let how_to_install = "Not in this test".to_owned();
+    app.tunnels().miss(Some(Unusable::NotInstalled { program: "faketunnel", how_to_install }));
+    app
 }
 
 #[tokio::test]

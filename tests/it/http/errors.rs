@@ -16,7 +16,7 @@ const INTERNAL: &str = "Internal server error; the log of the server has the rea
 const UNAVAILABLE: &str = "The storage cannot be reached at the moment; try again later";
 
 /// Operations that ask no store.
-const WITHOUT_STORE: [&str; 17] = [
+const WITHOUT_STORE: [&str; 21] = [
     "version",
     "read_agent_status",
     "stream_agent_status",
@@ -34,6 +34,11 @@ const WITHOUT_STORE: [&str; 17] = [
     "install_backend",
     "check_backend",
     "list_ollama_models",
+    "read_tunnel",
+    // There is none to stop.
+    "stop_tunnel",
+    "poll_events",
+    "poll_agent_status",
 ];
 
 /// These ask no store, and are about a turn that is being answered. See `chat.rs`.
@@ -164,6 +169,7 @@ fn example(user: &User, operation: &Operation, known: &Known) -> Call {
         | "memory_stats"
         | "memory_graph"
         | "memory_graph_picture"
+        | "start_tunnel"
         | "create_pairing" => call(""),
         "change_settings" => call("").json(&json!({ "user_display_name": "Ada" })),
         "search_memories" => call("?q=lisbon"),

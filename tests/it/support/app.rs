@@ -7,7 +7,7 @@ use axum::Router;
 use futures_util::FutureExt;
 use pawport::adapters::agents::builtin::BuiltinAgent;
 use pawport::adapters::events::BroadcastEvents;
-use pawport::adapters::fake::{FakeMcp, FixedAgent, ManualClock, SeededEntropy, WordEmbedders};
+use pawport::adapters::fake::{FakeMcp, FakeTunnels, FixedAgent, ManualClock, SeededEntropy, WordEmbedders};
 use pawport::adapters::host::SystemTimer;
 use pawport::adapters::in_memory::InMemoryStorage;
 use pawport::app::{App, Parts, RunError, Settings, Shutdown};
@@ -27,6 +27,7 @@ use pawport::ports::clock::Clock;
 use pawport::ports::entropy::Entropy;
 use pawport::ports::events::{EventBus, EventStream};
 use pawport::ports::store::Stores;
+use pawport::ports::tunnel::TunnelProvider;
 use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -62,6 +63,7 @@ pub struct TestApp {
     pub mcp: Arc<FakeMcp>,
     /// Makes vectors of memories, once a model is chosen.
     pub embedders: Arc<WordEmbedders>,
+    tunnels: Option<FakeTunnels>,
     tasks: TaskTracker,
 }
 
@@ -121,6 +123,11 @@ impl TestApp {
         Self::with(runner, 100, false, change)
     }
 
+    /// Reached from elsewhere in another way than by [`FakeTunnels`].
+    pub fn with_tunnels(tunnels: Arc<dyn TunnelProvider>) -> Self {
+        Self::of(Arc::new(BuiltinAgent), tunnels, 100, false, |_| {})
+    }
+
     /// Room for that many unfinished turns.
     pub fn with_capacity(queue_capacity: u64) -> Self {
         Self::with(Arc::new(BuiltinAgent), queue_capacity, false, |_| {})
@@ -128,6 +135,18 @@ impl TestApp {
 
     fn with(
         runner: Arc<dyn AgentRunner>,
+        queue_capacity: u64,
+        is_configured: bool,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let tunnels = FakeTunnels::default();
+        let app = Self::of(runner, Arc::new(tunnels.clone()), queue_capacity, is_configured, change);
+        Self { tunnels: Some(tunnels), ..app }
+    }
+
+    fn of(
+        runner: Arc<dyn AgentRunner>,
+        tunnels: Arc<dyn TunnelProvider>,
         queue_capacity: u64,
         is_configured: bool,
         change: impl FnOnce(&mut Settings),
@@ -163,6 +182,7 @@ impl TestApp {
             master,
             mcp_connector: Arc::clone(&mcp) as _,
             mcp_authorizer: Arc::clone(&mcp) as _,
+            tunnels,
             tasks: tasks.clone(),
         };
         let limits = AgentLimits { max_concurrent: 5, queue_capacity };
@@ -186,12 +206,17 @@ impl TestApp {
         change(&mut settings);
         let app = App::build(settings, parts, stop.clone());
         phases.is_built.store(true, Ordering::SeqCst);
-        Self { app, clock, stores, failing, keeper, events, stop, mcp, embedders, tasks }
+        Self { app, clock, stores, failing, keeper, events, stop, mcp, embedders, tunnels: None, tasks }
     }
 
     /// The router.
     pub fn router(&self) -> Router {
         self.app.router()
+    }
+
+    /// What makes tunnels, unless the test brought something else.
+    pub fn tunnels(&self) -> &FakeTunnels {
+        self.tunnels.as_ref().expect("an app with these tunnels")
     }
 
     /// The agent.
@@ -217,6 +242,11 @@ impl TestApp {
     /// Everything that is published from now on.
     pub fn listen(&self) -> EventStream {
         self.events.subscribe()
+    }
+
+    /// Ends the streams, as the server does when it is told to stop.
+    pub fn stop_streams(&self) {
+        self.stop.cancel();
     }
 
     /// Tells everybody who listens.

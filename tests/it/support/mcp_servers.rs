@@ -63,7 +63,12 @@ pub fn odd(mode: &[&str]) -> (String, Vec<String>) {
     let script = text(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/servers/odd.py"));
     // Isolated from the environment and from installed packages.
     let arguments = ["-I", "-S", &script].into_iter().chain(mode.iter().copied());
-    (text(installed("python/bin/python")), arguments.map(str::to_owned).collect())
+    (text(python()), arguments.map(str::to_owned).collect())
+}
+
+/// The Python that runs them.
+pub fn python() -> PathBuf {
+    installed("python/bin/python")
 }
 
 /// A server that listens.

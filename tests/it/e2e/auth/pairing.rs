@@ -3,7 +3,7 @@
 use crate::e2e::binary::{PATIENCE, Place, Server};
 use crate::e2e::client::{Answer, Client};
 use crate::e2e::refusals::refused;
-use crate::e2e::scan::{self, code_in};
+use crate::support::scan::{self, code_in};
 use jiff::{SignedDuration, Timestamp};
 use nix::sys::signal::Signal;
 use reqwest::Method;

@@ -2,7 +2,7 @@
 
 use crate::e2e::binary::Place;
 use crate::e2e::client::Client;
-use crate::e2e::scan::code_in;
+use crate::support::scan::code_in;
 use serde_json::json;
 use std::collections::HashSet;
 use std::time::Duration;

@@ -19,24 +19,28 @@ const FLAGS: [&str; 2] = ["--public-url", "https://paw.example.org"];
 /// What can be searched for.
 const WORDS: [&str; 8] = ["hello", "lisbon", "ping", "σισυφοσ", "Ünï", "%25", "a", "zebra"];
 
-/// These give a new code at each call, or take one, or do not end.
-const LEFT_OUT: [&str; 6] = [
+/// These give a new code at each call, or take one, or do not end, or count what has happened since the start.
+const LEFT_OUT: [&str; 8] = [
     "/api/qr",
     "/api/v1/qr",
     "/api/mcp/oauth/callback",
     "/api/v1/mcp/oauth/callback",
     "/api/v1/agent/status/stream",
+    "/api/v1/agent/status/poll",
     "/api/v1/events/stream",
+    "/api/v1/events/poll",
 ];
 
 /// Members that are about this request, or about the storage.
-const DIFFERENT: [(&str, &str); 6] = [
+const DIFFERENT: [(&str, &str); 8] = [
     ("/oauth/authorize/request", "form_token"),
     ("/export", "exported_at"),
     ("/readyz", "storage"),
     ("/readyz", "search"),
     ("/api/settings", "web_port"),
     ("/api/v1/settings", "web_port"),
+    ("/api/remote/status", "since"),
+    ("/api/v1/remote/status", "since"),
 ];
 
 /// The paths with which an operation is asked for everything it has.

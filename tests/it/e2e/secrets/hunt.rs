@@ -1,7 +1,7 @@
 //! Finds secrets where they should not be, in whatever form they were written.
 
 use crate::e2e::client::Answer;
-use crate::e2e::scan::{self, code_in};
+use crate::support::scan::{self, code_in};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::Value;

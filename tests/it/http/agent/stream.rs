@@ -31,7 +31,7 @@ fn read(frame: Option<String>) -> (u64, Value) {
     let frame = frame.expect("a frame");
     let lines: Vec<_> = frame.lines().collect();
     let ["event: status", id, data, ""] = lines[..] else { panic!("not a frame: {frame:?}") };
-    let id = id.strip_prefix("id: ").expect("an id").parse().expect("a number");
+    let id = id.strip_prefix("id: mwss20i0-").expect("an id of this run").parse().expect("a number");
     (id, serde_json::from_str(data.strip_prefix("data: ").expect("data")).expect("JSON"))
 }
 
@@ -50,7 +50,7 @@ async fn a_snapshot_comes_at_once() {
     let mut stream = app.token_user().open(STREAM).await;
     assert_eq!(
         stream.next().await.unwrap(),
-        "event: status\nid: 0\ndata: {\"global\":{\"state\":\"idle\",\"active_sessions\":0,\"max_concurrent\":5,\
+        "event: status\nid: mwss20i0-0\ndata: {\"global\":{\"state\":\"idle\",\"active_sessions\":0,\"max_concurrent\":5,\
          \"uptime_seconds\":12},\"sessions\":[]}\n\n"
     );
     assert_eq!(begun.elapsed(), Duration::ZERO);

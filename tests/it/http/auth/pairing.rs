@@ -4,13 +4,12 @@ use super::{
     FAMILIES, assert_unwritten, code, cookie, credential, is_good, key, key_until, last_entry, log, me, revoke, rotate,
     session, text,
 };
-use crate::support::{Failure, MASTER_TOKEN, Response, START, TestApp};
+use crate::support::{Failure, MASTER_TOKEN, Response, START, TestApp, scan};
 use axum::http::Method;
 use futures_util::future::join_all;
 use pawport::domain::auth::token::TokenHash;
 use pawport::domain::time::Timestamp;
 use serde_json::json;
-use std::io::Cursor;
 use std::time::Duration;
 
 /// Redeems a code as the exchange or as logging in does.
@@ -28,21 +27,6 @@ async fn is_redeemed(app: &TestApp, code: &str) -> bool {
         answer.assert_error(401, "Invalid master token");
     }
     answer.status() == 200
-}
-
-/// The text in a picture of a QR code.
-fn text_in(picture: &[u8]) -> String {
-    let mut reader = png::Decoder::new(Cursor::new(picture)).read_info().expect("a PNG");
-    let mut pixels = vec![0; reader.output_buffer_size().expect("a small picture")];
-    let info = reader.next_frame(&mut pixels).expect("a picture");
-    assert_eq!((info.color_type, info.bit_depth), (png::ColorType::Grayscale, png::BitDepth::One));
-    let is_light = |x: usize, y: usize| pixels[y * info.line_size + x / 8] >> (7 - x % 8) & 1 == 1;
-    let shade = |x, y| if is_light(x, y) { 255 } else { 0 };
-    let (width, height) = (info.width as usize, info.height as usize);
-    let mut image = rqrr::PreparedImage::prepare_from_greyscale(width, height, shade);
-    let grids = image.detect_grids();
-    assert_eq!(grids.len(), 1, "one code");
-    grids[0].decode().expect("a readable code").1
 }
 
 #[tokio::test]
@@ -79,7 +63,7 @@ async fn the_picture_holds_the_configured_address_and_a_code() {
                 let answer = call.header("x-forwarded-host", "evil.example").send().await;
                 assert_eq!(answer.assert_status(200).header("content-type"), "image/png");
                 assert_eq!(answer.header("cache-control"), "no-store");
-                let address = text_in(answer.bytes());
+                let address = scan::picture(answer.bytes());
                 let code = address.strip_prefix(beginning).unwrap_or_else(|| panic!("{address}"));
                 assert!(is_redeemed(&app, code).await);
                 assert_eq!(log(&app).await[1]["action"], "qr_code_generated");

@@ -1,5 +1,7 @@
 //! Reads pairing codes as the camera of a phone does.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 use png::{Decoder, Transformations};
 use rqrr::PreparedImage;
 use std::io::Cursor;
