@@ -93,11 +93,11 @@ impl Supervision {
         Arc::clone(&self.present().run)
     }
 
-    /// Begins another run, unless somebody has wanted no tunnel since there were so many `stops`.
-    fn begin(&self, at_first: AtFirst, stops: u64) {
+    /// Begins another run, unless somebody has wanted no tunnel since there were so many `stops`. Whether it did.
+    fn begin(&self, at_first: AtFirst, stops: u64) -> bool {
         let mut present = self.present();
         if present.stops != stops || self.stop.is_cancelled() {
-            return;
+            return false;
         }
         let run = Arc::new(Run::new(at_first, &self.world, self.stop.child_token()));
         present.run = Arc::clone(&run);
@@ -110,12 +110,13 @@ impl Supervision {
         run.task.close();
         drop(present);
         tell(&self.world, &self.changes);
+        true
     }
 }
 
 #[async_trait]
 impl TunnelSupervision for Supervision {
-    async fn start(&self, at_first: AtFirst, may: BoxFuture<'_, bool>) {
+    async fn start(&self, at_first: AtFirst, may: BoxFuture<'_, bool>) -> bool {
         let stops = self.present().stops;
         let _turn = self.turn.lock().await;
         let before = self.run();
@@ -125,33 +126,29 @@ impl TunnelSupervision for Supervision {
             if matches!(before.live().machine.state(), TunnelState::BackingOff { .. }) {
                 before.now.notify_one();
             }
-            return;
+            return true;
         }
         before.task.wait().await;
-        let is_stopped = self.present().stops != stops;
-        if !is_stopped && may.await {
-            self.begin(at_first, stops);
-        }
+        let is_stopped = self.present().stops != stops || self.stop.is_cancelled();
+        !is_stopped && may.await && self.begin(at_first, stops)
     }
 
     async fn stop(&self) -> bool {
         // Whoever starts it meanwhile waits in turn; whoever stops it as well need not.
-        let (run, was_on) = {
+        let is_starting = self.turn.try_lock().is_err();
+        let run = {
             let mut present = self.present();
             present.stops += 1;
-            let run = Arc::clone(&present.run);
-            let was_on = !run.stop.is_cancelled();
-            if was_on {
-                run.live().stopped = Some(self.world.clock.now());
-                run.stop.cancel();
-            }
-            (run, was_on)
+            Arc::clone(&present.run)
         };
-        if was_on {
+        let was_wanted = run.is_wanted();
+        if !run.stop.is_cancelled() {
+            run.live().stopped = Some(self.world.clock.now());
+            run.stop.cancel();
             tell(&self.world, &self.changes);
         }
         run.task.wait().await;
-        was_on
+        was_wanted || is_starting
     }
 
     fn status(&self) -> TunnelStatus {
@@ -293,6 +290,8 @@ async fn carry_out(
             if run.stop.is_cancelled() {
                 return None;
             }
+            // Whoever wanted it now has it; that is not kept for the next pause.
+            let _ = run.now.notified().now_or_never();
             // Not dropped when it is to stop: what was started is to be ended in order.
             let opened = match world.provider.start(Arc::clone(&run.tail)).await {
                 Ok(opened) => tunnel.insert(opened),

@@ -80,11 +80,13 @@ pub trait TunnelSupervision: Send + Sync {
     /// `may` is asked before a new one is begun, one at a time, and if it says no, none is. Whoever finds that there is one
     /// already does not ask.
     ///
-    /// **Contract:** a [`stop`](Self::stop) that comes before this returns wins: nothing is begun then.
-    async fn start(&self, at_first: AtFirst, may: BoxFuture<'_, bool>);
+    /// Returns whether there is one now. **Contract:** a [`stop`](Self::stop) that comes before this returns wins, and so
+    /// does the end of the server: nothing is begun then.
+    async fn start(&self, at_first: AtFirst, may: BoxFuture<'_, bool>) -> bool;
 
     /// Does not want it any more. **Contract:** when this returns, whoever dropped it before included, nothing of its
-    /// program is alive, and what was being started will not start. True if there was something to end.
+    /// program is alive, and what was being started will not start. Returns whether there was anything to end, be it a start
+    /// that had not begun.
     async fn stop(&self) -> bool;
 
     /// What it is doing.

@@ -33,8 +33,8 @@ pub(super) struct RunningCloudflared {
     metrics: Metrics,
     /// Known from the beginning if the tunnel is a named one.
     url: Option<PublicUrl>,
-    /// How long it may say nothing of its connection until it is taken as it is. Never, if its name was known from the
-    /// beginning: nothing else tells then that it is there.
+    /// How long it may say nothing of its connection until it is taken as it is. Only what is known from its log is: of a name
+    /// that was known from the beginning nothing else tells that it is there, and metrics that told it can tell the rest.
     silence: Option<Duration>,
     /// What its log says of that.
     logged: watch::Receiver<Option<PublicUrl>>,
@@ -98,18 +98,18 @@ async fn drain(stream: impl AsyncRead + Unpin, tail: Arc<Tail>, found: Arc<watch
     }
 }
 
-/// Waits for the address: from the metrics, or if they do not know it, from the log.
-async fn address(metrics: &Metrics, logged: &mut watch::Receiver<Option<PublicUrl>>) -> PublicUrl {
+/// Waits for the address: from the metrics, or if they do not know it, from the log. Whether it is from there.
+async fn address(metrics: &Metrics, logged: &mut watch::Receiver<Option<PublicUrl>>) -> (PublicUrl, bool) {
     let mut since = None;
     loop {
         if let Some(url) = metrics.hostname().await {
-            return url;
+            return (url, false);
         }
         let said = logged.borrow_and_update().clone();
         if let Some(url) = said
             && since.get_or_insert_with(Instant::now).elapsed() >= LOG_LATER
         {
-            return url;
+            return (url, true);
         }
         sleep(GLANCE).await;
     }
@@ -117,13 +117,15 @@ async fn address(metrics: &Metrics, logged: &mut watch::Receiver<Option<PublicUr
 
 /// Waits until it is connected, or nothing could be learned of that for as long as `silence`. Whether it was that.
 async fn connected(metrics: &Metrics, silence: Option<Duration>) -> bool {
-    let began = Instant::now();
+    let mut heard = Instant::now();
     loop {
         match (metrics.ready().await, silence) {
             (Ok(()), _) => return false,
-            (Err(NotReady::Silent | NotReady::Slow), Some(silence)) if began.elapsed() >= silence => return true,
-            (Err(_), _) => sleep(GLANCE).await,
+            (Err(NotReady::Disconnected(_)), _) => heard = Instant::now(),
+            (Err(_), Some(silence)) if heard.elapsed() >= silence => return true,
+            (Err(_), _) => {}
         }
+        sleep(GLANCE).await;
     }
 }
 
@@ -135,7 +137,11 @@ impl OpenTunnel for RunningCloudflared {
         let opening = async {
             let public = match url {
                 Some(url) => url.clone(),
-                None => url.insert(address(metrics, logged).await).clone(),
+                None => {
+                    let (found, is_from_log) = address(metrics, logged).await;
+                    *silence = silence.filter(|_| is_from_log);
+                    url.insert(found).clone()
+                }
             };
             // People open the address at once, and are shown an error if it is not connected yet.
             *is_silent = connected(metrics, *silence).await;

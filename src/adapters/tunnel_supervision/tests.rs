@@ -314,31 +314,50 @@ async fn a_stop_that_comes_after_a_start_wins() {
             stopping.await
         }
     );
-    // The last one ended nothing that was there.
-    assert_eq!((first, last), (true, false));
+    // The last one ended what had not begun.
+    assert_eq!((first, last), (true, true));
     assert_eq!((stage.seen(), stage.tunnels.started(), stage.tunnels.running()), (("down", false, None), 1, 0));
 
     // While it asks whether it may.
     let stage = Stage::new();
     let (asked, answer) = tokio::sync::oneshot::channel();
     let may = Box::pin(async { answer.await.is_ok() });
-    tokio::join!(stage.supervision.start(AtFirst::TryAgain, may), async {
+    let (is_begun, ()) = tokio::join!(stage.supervision.start(AtFirst::TryAgain, may), async {
         yield_now().await;
-        assert!(!stage.supervision.stop().await);
+        assert!(stage.supervision.stop().await);
         asked.send(()).unwrap();
     });
     sleep(Duration::from_secs(60)).await;
-    assert_eq!((stage.seen(), stage.tunnels.started()), (("down", false, None), 0));
+    assert_eq!((is_begun, stage.seen(), stage.tunnels.started()), (false, ("down", false, None), 0));
+    assert!(!stage.supervision.stop().await, "there is nothing any more");
+}
+
+/// Two want it during one pause: the next pause is a whole one.
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_was_ended_twice_is_one_pause() {
+    let stage = Stage::new();
+    stage.tunnels.fail([exited(), exited()]);
+    stage.start(AtFirst::TryAgain).await;
+    stage.until("backing_off").await;
+    yield_now().await;
+    let begun = Instant::now();
+    stage.start(AtFirst::GiveUp).await;
+    stage.start(AtFirst::GiveUp).await;
+    yield_now().await;
+    assert_eq!(stage.tunnels.started(), 2);
+    stage.until("up").await;
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_eq!(stage.tunnels.started(), 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_may_not_be_is_not_begun_and_who_comes_second_is_not_asked() {
     let stage = Stage::new();
-    stage.supervision.start(AtFirst::GiveUp, Box::pin(async { false })).await;
+    assert!(!stage.supervision.start(AtFirst::GiveUp, Box::pin(async { false })).await);
     assert_eq!((stage.seen(), stage.tunnels.started()), (("down", false, None), 0));
     stage.up().await;
     let never = Box::pin(async { panic!("nobody asks") });
-    stage.supervision.start(AtFirst::GiveUp, never).await;
+    assert!(stage.supervision.start(AtFirst::GiveUp, never).await);
     assert_eq!((stage.state(), stage.tunnels.started()), ("up", 1));
 }
 

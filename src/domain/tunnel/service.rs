@@ -73,11 +73,7 @@ impl Tunnel {
                 self.note_failure(principal, &status.error).await?;
                 Err(StartRefused::NotUp(status.error))
             }
-            (None, TunnelState::Down | TunnelState::Stopping) => {
-                let reason = "the tunnel was stopped meanwhile";
-                self.note_failure(principal, reason).await?;
-                Err(StartRefused::NotUp(reason.to_owned()))
-            }
+            (None, TunnelState::Down | TunnelState::Stopping) => Err(self.stopped_meanwhile(principal).await?),
             (None, TunnelState::BackingOff { .. }) => Err(StartRefused::NotUp(format!(
                 "the tunnel is not up yet, and is tried again by itself until you stop it: {}",
                 status.error
@@ -109,8 +105,15 @@ impl Tunnel {
             checked = self.check(principal).await;
             checked.is_ok()
         };
-        self.supervision.start(at_first, Box::pin(may)).await;
-        checked
+        let is_begun = self.supervision.start(at_first, Box::pin(may)).await;
+        checked?;
+        if is_begun { Ok(()) } else { Err(self.stopped_meanwhile(principal).await?) }
+    }
+
+    async fn stopped_meanwhile(&self, principal: &Principal) -> Result<StartRefused, StoreError> {
+        let reason = "the tunnel was stopped meanwhile";
+        self.note_failure(principal, reason).await?;
+        Ok(StartRefused::NotUp(reason.to_owned()))
     }
 
     /// What has to be before one is opened.

@@ -167,6 +167,31 @@ async fn a_stop_during_a_slow_beginning_is_the_last_word() {
     assert_eq!(told, Err("the tunnel was stopped meanwhile".to_owned()));
     tokio::time::sleep(PATIENCE).await;
     assert_eq!((stage.tunnels.started(), stage.exposure.is_open()), (0, false));
+    // Who stopped it is in the log, and it does not say that there was one in the end.
+    let mut noted = stage.noted().await;
+    assert_eq!(noted.iter().filter(|it| *it == STARTED).count(), 1);
+    noted.sort();
+    assert_eq!(noted, [NOT_STARTED, STARTED, STOPPED]);
+
+    // The same for one that is always wanted.
+    stage.tunnels.let_answer(false);
+    let (kept, ()) = tokio::join!(stage.tunnel.keep_open(), async {
+        tokio::task::yield_now().await;
+        stage.stop().await;
+        stage.tunnels.let_answer(true);
+    });
+    assert!(matches!(kept, Err(StartRefused::NotUp(_))), "{kept:?}");
+    assert_eq!(stage.noted().await.len(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_need_not_be_stopped() {
+    let stage = Stage::new();
+    stage.tunnels.fail([exited()]);
+    stage.start().await.unwrap_err();
+    stage.stop().await;
+    assert_eq!(stage.tunnel.status().state, TunnelState::Down);
+    assert_eq!(stage.noted().await, [STARTED, NOT_STARTED]);
 }
 
 #[tokio::test(start_paused = true)]
