@@ -176,6 +176,8 @@ async fn a_stop_that_was_answered_last_is_the_truth() {
         [
             "dashboard_user tunnel_started faketunnel error",
             "dashboard_user tunnel_started faketunnel success",
+            "dashboard_user tunnel_stopped faketunnel success",
+            // The second one ended what had not begun.
             "dashboard_user tunnel_stopped faketunnel success"
         ]
     );
