@@ -1,6 +1,5 @@
 //! Asking the server that runs on this machine.
 
-use super::tunnel::on_this_machine;
 use crate::adapters::data_dir::DataDir;
 use crate::adapters::data_dir::credential_file::CredentialFile;
 use crate::config::Config;
@@ -11,6 +10,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -105,4 +105,14 @@ impl RunningServer {
 
 fn not_running(data_dir: &std::path::Path) -> String {
     format!("no server runs with the data directory {}; start one with pawport serve", data_dir.display())
+}
+
+/// A server that listens on all addresses is reached on the loopback one.
+pub(super) fn on_this_machine(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }

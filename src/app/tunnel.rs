@@ -1,7 +1,7 @@
 //! The tunnel, from the terminal.
 
 use super::pair::pair;
-use super::running::RunningServer;
+use super::running::{RunningServer, on_this_machine};
 use crate::adapters::cloudflared::{Cloudflared, Kind, Pace};
 use crate::adapters::process::Processes;
 use crate::config::{Config, inherited_by_children};
@@ -13,7 +13,7 @@ use serde::de::IgnoredAny;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
@@ -37,16 +37,6 @@ pub(super) fn provider(
 /// What `PATH` says, as programs that are started see it.
 pub(super) fn search_path() -> Option<OsString> {
     inherited_by_children().into_iter().find(|(name, _)| name == "PATH").map(|(_, value)| value)
-}
-
-/// A server that listens on all addresses is reached on the loopback one.
-pub(super) fn on_this_machine(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 /// Opens the tunnel with the server, and says where that is: at the terminal with a code for a phone.
